@@ -1,0 +1,78 @@
+"""Every topic, table, consumer group and Redis key name, in one place.
+
+Input and output topics are contracts: producers and subscribers build on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+# Inputs
+TOUCHPOINTS: Final = "cx.touchpoints"
+REPLIES: Final = "cx.replies"
+INPUTS: Final = (TOUCHPOINTS, REPLIES)
+
+# Between the agents
+PARTIALS: Final = "cx.partials"
+CLAIMS: Final = "cx.claims"
+
+# Outputs
+METRICS: Final = "cx.metrics"
+ALERTS: Final = "cx.alerts"
+DEADLETTERS: Final = "cx.deadletters"
+
+# Tables (Faust names their changelog topics after the app)
+CUSTOMERS_TABLE: Final = "customers"
+PANES_TABLE: Final = "panes"
+WINDOWS_TABLE: Final = "windows"
+LANE_TABLE: Final = "lane"
+
+# Redis keys of the read model
+REDIS_METRICS: Final = "cx:metrics"  # hash: slice key -> newest cx.metrics object
+REDIS_ALERTS: Final = "cx:alerts:active"  # hash: fingerprint -> newest firing cx.alerts object
+REDIS_RECENT: Final = "cx:alerts:recent"  # stream of bounded length: every cx.alerts object
+
+
+def changelog(app_id: str, table: str) -> str:
+    """Name of a table's changelog topic, as Faust forms it."""
+    return f"{app_id}-{table}-changelog"
+
+
+class Cleanup(StrEnum):
+    """Kafka's ``cleanup.policy``."""
+
+    DELETE = "delete"
+    COMPACT = "compact"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """How one topic must look on the broker.
+
+    ``partitions`` None stands for the deployment's ``CX_PARTITIONS``.
+    """
+
+    name: str
+    cleanup: Cleanup
+    partitions: int | None = None
+    retention_ms: int | None = None
+
+
+def layout(app_id: str, partitions: int) -> tuple[TopicSpec, ...]:
+    """Every topic cx-pulse needs, with its partitions and clean-up policy."""
+    week = 7 * 24 * 3600 * 1000
+    return (
+        TopicSpec(TOUCHPOINTS, Cleanup.DELETE, partitions, week),
+        TopicSpec(REPLIES, Cleanup.DELETE, partitions, week),
+        TopicSpec(PARTIALS, Cleanup.DELETE, partitions, week),
+        TopicSpec(CLAIMS, Cleanup.DELETE, 1, week),
+        TopicSpec(METRICS, Cleanup.COMPACT, partitions),
+        TopicSpec(ALERTS, Cleanup.DELETE, partitions, 4 * week),
+        TopicSpec(DEADLETTERS, Cleanup.DELETE, partitions, 4 * week),
+        TopicSpec(changelog(app_id, CUSTOMERS_TABLE), Cleanup.COMPACT, partitions),
+        TopicSpec(changelog(app_id, PANES_TABLE), Cleanup.COMPACT, partitions),
+        TopicSpec(changelog(app_id, WINDOWS_TABLE), Cleanup.COMPACT, partitions),
+        TopicSpec(changelog(app_id, LANE_TABLE), Cleanup.COMPACT, 1),
+    )
