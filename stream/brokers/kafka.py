@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING, Final, Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from stream.brokers.child import Child
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
@@ -148,8 +150,7 @@ class KafkaServer:
         settings: broker properties added to, or replacing, the ones chosen here.
         start_within: seconds until a start counts as failed.
 
-    The JVM never outlives this process: `close` ends it, and where this process is killed a tiny guard
-    does.
+    The JVM never outlives this process, even one that is killed.
     """
 
     def __init__(
@@ -168,8 +169,7 @@ class KafkaServer:
         self._heap_mb = heap_mb
         self._settings = dict(settings or {})
         self._start_within = start_within
-        self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -189,12 +189,12 @@ class KafkaServer:
     @property
     def running(self) -> bool:
         """Whether the JVM is alive."""
-        return self._process is not None and self._process.poll() is None
+        return self._child is not None and self._child.poll() is None
 
     @property
     def pid(self) -> int | None:
         """Process id of the JVM, None while it is down."""
-        return self._process.pid if self._process is not None and self.running else None
+        return self._child.pid if self._child is not None and self.running else None
 
     def start(self) -> Self:
         """Start and wait until a metadata request succeeds (a few seconds).
@@ -212,23 +212,8 @@ class KafkaServer:
         ]
         command += ["-cp", self.classpath]
         self._prepare()
-        with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "kafka.Kafka", str(self.data / "server.properties")],
-                cwd=self.data,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for us; we stop it in good order
-            )
-        # The guard reads a pipe that only this process holds open: however this process ends, the read
-        # returns and the broker is killed. (Linux's PDEATHSIG would follow the starting THREAD instead.)
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", f"read _; kill -9 {self._process.pid}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+        self._child = Child(
+            [*command, "kafka.Kafka", str(self.data / "server.properties")], cwd=self.data, log=self.log_path
         )
         try:
             self._wait_until_ready()
@@ -239,23 +224,15 @@ class KafkaServer:
 
     def stop(self, *, within: float = 30.0) -> None:
         """Ask the broker to shut down and wait; after `within` seconds it is killed."""
-        if self._process is not None and self.running:
-            self._process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(within)
-        self.kill()
+        if self._child is not None:
+            self._child.stop(within)
+            self._child = None
 
     def kill(self) -> None:
         """End the JVM as ``kill -9`` does; what it had been told stays on disk."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-        if self._guard is not None:
-            # After the JVM is reaped and before its id can be somebody else's.
-            self._guard.kill()
-            self._guard.communicate()
-            self._guard = None
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
 
     def restart(self) -> Self:
         """Start again on the same port with the same data, after `stop`, `kill`, or while running."""
@@ -371,13 +348,13 @@ class KafkaServer:
         }
 
     def _wait_until_ready(self) -> None:
-        process = self._process
+        child = self._child
         deadline = time.monotonic() + self._start_within
-        while process is not None and process.poll() is None and time.monotonic() < deadline:
+        while child is not None and child.poll() is None and time.monotonic() < deadline:
             if _listening(self._port) and _answers(self.bootstrap):
                 return
             time.sleep(0.05)
-        code = process.poll() if process is not None else None
+        code = child.poll() if child is not None else None
         what = (
             f"did not answer within {self._start_within:g} s" if code is None else f"ended with code {code}"
         )
