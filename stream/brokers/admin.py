@@ -1,0 +1,260 @@
+"""Whether the topics on the broker are what `stream.topics.layout` asks for, and creating those that lack.
+
+Kafka and Faust accept a topic with the wrong partitions or without compaction in silence, and the state
+is wrong or lost much later; hence a check at every start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
+
+from stream.topics import Cleanup
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from stream.topics import TopicSpec
+
+_SETTLE_SECONDS: Final = 30.0
+_UNLIMITED: Final = "-1"
+_CLEANUP: Final = "cleanup.policy"
+_RETENTION: Final = "retention.ms"
+
+
+class What(StrEnum):
+    """In what a topic differs from the layout."""
+
+    MISSING = "missing"
+    PARTITIONS = "partitions"
+    CLEANUP = "cleanup.policy"
+    RETENTION = "retention.ms"
+    REPLICATION = "replication"
+
+
+# With these the program would compute wrongly or lose state; the others are an operator's own choice.
+BLOCKING: Final = frozenset({What.MISSING, What.PARTITIONS, What.CLEANUP})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing about one topic that is not as the layout has it.
+
+    `want` and `found` are as Kafka writes them; `found` is empty for a missing topic, whose `want` is its
+    number of partitions.
+    """
+
+    topic: str
+    what: What
+    want: str
+    found: str
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        if self.what is What.MISSING:
+            return f"{self.topic}: missing (partitions wanted: {self.want})"
+        return f"{self.topic}: {self.what} is {self.found}, must be {self.want}"
+
+
+class BrokerAway(RuntimeError):  # noqa: N818 - a state of the world, to be retried
+    """No broker answers at the address given."""
+
+
+class LayoutWrong(RuntimeError):  # noqa: N818 - reads as what happened
+    """Topics are missing or differ in what matters; the message lists them and says what to do."""
+
+    def __init__(self, differences: Sequence[Difference]) -> None:
+        self.differences = tuple(differences)
+        lines = [f"the topics on the broker are not as they must be ({len(differences)}):"]
+        lines += [f"  {difference}" for difference in differences]
+        if any(d.what is What.MISSING for d in differences):
+            lines.append("create the missing ones with: cx topics create")
+        if any(d.what is not What.MISSING for d in differences):
+            lines.append(
+                "a topic that exists is never changed by cx: alter it, or delete it and create it anew"
+            )
+        super().__init__("\n".join(lines))
+
+
+async def plan(
+    bootstrap: str,
+    layout: Iterable[TopicSpec],
+    replication: int = 1,
+    security: Mapping[str, Any] | None = None,
+) -> list[Difference]:
+    """What is missing or different, in the order of the layout; empty when all is well.
+
+    More replicas than wanted are fine. A broker that cannot describe configurations (the embedded one)
+    is judged by partitions alone.
+
+    Args:
+        bootstrap: comma-separated ``host:port`` list.
+        layout: the topics wanted.
+        replication: replicas each partition must have at least.
+        security: further arguments of aiokafka's admin client (``security_protocol``, ``ssl_context``,
+            ``sasl_mechanism``, ...); None: plain text.
+
+    Raises:
+        BrokerAway: no broker answers.
+    """
+    wanted = tuple(layout)
+    async with _admin(bootstrap, security) as admin:
+        found = await _found(admin)
+        present = [topic.name for topic in wanted if topic.name in found]
+        configs = await _configs(admin, present)
+    differences: list[Difference] = []
+    for topic in wanted:
+        if topic.name in found:
+            differences += _compare(topic, replication, found[topic.name], configs.get(topic.name))
+        else:
+            differences.append(Difference(topic.name, What.MISSING, str(topic.partitions or 1), ""))
+    return differences
+
+
+async def check(
+    bootstrap: str,
+    layout: Iterable[TopicSpec],
+    replication: int = 1,
+    security: Mapping[str, Any] | None = None,
+) -> list[Difference]:
+    """As `plan`, but what is in `BLOCKING` raises; the harmless rest is returned.
+
+    Raises:
+        LayoutWrong: with all that blocks.
+        BrokerAway: no broker answers.
+    """
+    differences = await plan(bootstrap, layout, replication, security)
+    blocking = [difference for difference in differences if difference.what in BLOCKING]
+    if blocking:
+        raise LayoutWrong(blocking)
+    return differences
+
+
+async def create(
+    bootstrap: str,
+    layout: Iterable[TopicSpec],
+    replication: int = 1,
+    security: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Create the topics that are missing and wait until they can be used; existing ones stay as they are.
+
+    Two callers at once are fine: a topic the other one created meanwhile is not an error.
+
+    Returns:
+        Names of the topics created.
+
+    Raises:
+        BrokerAway: no broker answers.
+        KafkaError: the broker refuses (e.g. more replicas than brokers).
+    """
+    wanted = tuple(layout)
+    async with _admin(bootstrap, security) as admin:
+        found = await _found(admin)
+        missing = [topic for topic in wanted if topic.name not in found]
+        if missing:
+            response = await admin.create_topics([_new(topic, replication) for topic in missing])
+            for name, code, *message in response.topic_errors:
+                if code not in {0, TopicAlreadyExistsError.errno}:
+                    raise for_code(code)(f"topic {name}: {message[0] if message else 'refused'}")
+            names = {topic.name for topic in missing}
+            await _until(admin, lambda now: all(name in now and _led(now[name]) for name in names))
+    return [topic.name for topic in missing]
+
+
+async def delete(bootstrap: str, names: Iterable[str], security: Mapping[str, Any] | None = None) -> None:
+    """Delete topics and wait until they are gone; one that does not exist is fine. For tests.
+
+    Raises:
+        BrokerAway: no broker answers.
+    """
+    gone = set(names)
+    async with _admin(bootstrap, security) as admin:
+        existing = sorted(gone & (await _found(admin)).keys())
+        if existing:
+            await admin.delete_topics(existing)
+            await _until(admin, lambda now: not gone & now.keys())
+
+
+@contextlib.asynccontextmanager
+async def _admin(bootstrap: str, security: Mapping[str, Any] | None) -> AsyncIterator[Any]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **(security or {}))
+    try:
+        try:
+            await admin.start()
+        except (KafkaError, OSError) as error:
+            raise BrokerAway(f"no Kafka broker answers at {bootstrap}: {type(error).__name__}") from error
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def _found(admin: Any) -> dict[str, list[dict[str, Any]]]:
+    """Partitions by topic. All topics are asked for: naming one could make the broker create it."""
+    return {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
+
+
+async def _configs(admin: Any, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    asked = {_CLEANUP: None, _RETENTION: None}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, asked) for name in names]
+    try:
+        responses = await admin.describe_configs(resources)
+    except IncompatibleBrokerVersion:
+        return {}
+    configs: dict[str, dict[str, str]] = {}
+    for response in responses:
+        for code, message, _kind, name, entries in response.resources:
+            if code:
+                raise for_code(code)(f"topic {name}: {message}")
+            configs[name] = {entry[0]: entry[1] for entry in entries}
+    return configs
+
+
+def _compare(
+    topic: TopicSpec,
+    replication: int,
+    partitions: Sequence[Mapping[str, Any]],
+    config: Mapping[str, str] | None,
+) -> list[Difference]:
+    differences = []
+    want = topic.partitions or 1
+    if len(partitions) != want:
+        differences.append(Difference(topic.name, What.PARTITIONS, str(want), str(len(partitions))))
+    if config is not None:
+        cleanup = ",".join(sorted(config[_CLEANUP].replace(" ", "").split(",")))
+        if cleanup != topic.cleanup:
+            differences.append(Difference(topic.name, What.CLEANUP, str(topic.cleanup), cleanup))
+        retention = config[_RETENTION]
+        keeps_by_time = topic.retention_ms is not None and topic.cleanup is Cleanup.DELETE
+        if keeps_by_time and retention not in {str(topic.retention_ms), _UNLIMITED}:
+            differences.append(Difference(topic.name, What.RETENTION, str(topic.retention_ms), retention))
+    replicas = min((len(partition["replicas"]) for partition in partitions), default=replication)
+    if replicas < replication:
+        differences.append(Difference(topic.name, What.REPLICATION, str(replication), str(replicas)))
+    return differences
+
+
+def _new(topic: TopicSpec, replication: int) -> Any:
+    config = {_CLEANUP: str(topic.cleanup)}
+    if topic.retention_ms is not None:
+        config[_RETENTION] = str(topic.retention_ms)
+    return NewTopic(topic.name, topic.partitions or 1, replication, topic_configs=config)
+
+
+def _led(partitions: Sequence[Mapping[str, Any]]) -> bool:
+    return bool(partitions) and all(partition["leader"] >= 0 for partition in partitions)
+
+
+async def _until(admin: Any, settled: Any) -> None:
+    """Wait until the broker's metadata shows what the controller has agreed to."""
+    async with asyncio.timeout(_SETTLE_SECONDS):
+        while not settled(await _found(admin)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # the broker tells nobody: asking again is all there is

