@@ -1,0 +1,137 @@
+"""The business values on ``/metrics``: value, replies and interval of every slice and window.
+
+prometheus_client needs 20 us a sample; at thousands of slices, a scrape would stall the stream. So each
+slice's lines are rendered once and kept until its values change.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Protocol, TypeAlias
+
+_FAMILIES = (
+    ("cx_metric_value", "Rolling value (nps -100..100, csat 0..100, ces on its scale)."),
+    ("cx_metric_replies", "Replies the value rests on."),
+    ("cx_metric_interval_lower", "Lower bound of the value's confidence interval."),
+    ("cx_metric_interval_upper", "Upper bound of the value's confidence interval."),
+)
+_WHOLE = "all"
+
+
+class Value(Protocol):
+    """What is read of a metric's value: the figure, the replies and the interval's bounds."""
+
+    @property
+    def value(self) -> float:
+        """The figure itself, in the metric's own units."""
+
+    @property
+    def n(self) -> int:
+        """Replies behind it."""
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Lower and upper bound, or None where there is none."""
+
+
+SliceValues: TypeAlias = Mapping[str, Mapping[str, Value]]  # metric -> window -> value
+
+
+def slice_label(slice_key: str) -> str:
+    """A slice key as a label people can read: ``all`` or ``segment=vip,stage=engage``.
+
+    Two slices never share a label: ``%``, ``,`` and ``=`` inside a member are percent-encoded.
+    """
+    members: dict[str, object] = json.loads(slice_key)
+    if not members:
+        return _WHOLE
+    return ",".join(f"{dim}={_encoded(str(member))}" for dim, member in sorted(members.items()))
+
+
+def _encoded(member: str) -> str:
+    return member.replace("%", "%25").replace(",", "%2C").replace("=", "%3D")
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+class _Slot:
+    """One slice's newest values and, once asked for, their lines per family. Never changed, only replaced."""
+
+    __slots__ = ("label", "lines", "values")
+
+    def __init__(self, label: str, values: SliceValues) -> None:
+        self.label = label
+        self.values = values
+        self.lines: tuple[str, str, str, str] | None = None
+
+    def rendered(self) -> tuple[str, str, str, str]:
+        if self.lines is None:
+            families: tuple[list[str], ...] = ([], [], [], [])
+            for metric, windows in self.values.items():
+                for window, value in windows.items():
+                    labels = f'{{metric="{metric}",window="{window}",slice="{self.label}"}}'
+                    families[0].append(f"cx_metric_value{labels} {float(value.value)!r}\n")
+                    families[1].append(f"cx_metric_replies{labels} {value.n}\n")
+                    if value.interval is not None:
+                        low, high = value.interval
+                        families[2].append(f"cx_metric_interval_lower{labels} {float(low)!r}\n")
+                        families[3].append(f"cx_metric_interval_upper{labels} {float(high)!r}\n")
+            self.lines = (
+                "".join(families[0]),
+                "".join(families[1]),
+                "".join(families[2]),
+                "".join(families[3]),
+            )
+        return self.lines
+
+
+class BusinessMetrics:
+    """Values of at most ``max_slices`` slices, the whole always among them; others are only counted."""
+
+    def __init__(self, max_slices: int) -> None:
+        if max_slices < 1:
+            raise ValueError(f"max_slices: {max_slices} is not at least 1")
+        self._max = max_slices
+        self._slots: dict[str, _Slot] = {}
+        self._owners: dict[str, int] = {}
+        self._omitted: dict[str, int] = {}
+
+    def put(self, owner: int, slice_key: str, values: SliceValues) -> None:
+        """Replace a slice's values; empty values remove it."""
+        slot = self._slots.get(slice_key)
+        if not values:
+            self._slots.pop(slice_key, None)
+            self._owners.pop(slice_key, None)
+            self._omitted.pop(slice_key, None)
+            return
+        if slot is None and slice_key != "{}" and len(self._slots) >= self._max:
+            if len(self._omitted) < self._max * 10:  # enough to see that the cap bites, and bounded
+                self._omitted[slice_key] = owner
+            return
+        self._omitted.pop(slice_key, None)
+        label = slot.label if slot is not None else _escaped(slice_label(slice_key))
+        self._slots[slice_key] = _Slot(label, values)
+        self._owners[slice_key] = owner
+
+    def drop(self, owner: int) -> None:
+        """Forget every slice of one owning partition."""
+        for owners in (self._owners, self._omitted):
+            for slice_key in [key for key, its in owners.items() if its == owner]:
+                del owners[slice_key]
+                self._slots.pop(slice_key, None)
+
+    def text(self) -> bytes:
+        """All families in the Prometheus text format."""
+        chunks = [slot.rendered() for slot in list(self._slots.values())]
+        parts: list[str] = []
+        for index, (name, about) in enumerate(_FAMILIES):
+            parts.append(f"# HELP {name} {about}\n# TYPE {name} gauge\n")
+            parts.extend(chunk[index] for chunk in chunks)
+        parts.append(
+            "# HELP cx_metric_slices_omitted Slices beyond the cap on exported ones.\n"
+            f"# TYPE cx_metric_slices_omitted gauge\ncx_metric_slices_omitted {len(self._omitted)}\n"
+        )
+        return "".join(parts).encode()

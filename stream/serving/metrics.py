@@ -1,0 +1,262 @@
+"""What the worker tells Prometheus: one object, methods named for what happened.
+
+Names follow the Prometheus conventions: ``cx_`` prefix, base units, ``_total`` for counters. A label is
+always one of few known words, a topic or a slice; never a customer, an event id or a comment.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from enum import StrEnum
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from stream.serving.business import BusinessMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client.metrics_core import Metric
+
+    from stream.serving.business import SliceValues
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_log = logging.getLogger(__name__)
+_BATCH_RECORDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
+_BATCH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Verdict(StrEnum):
+    """What became of one input record; every record gets exactly one."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    DEADLETTER = "deadletter"
+    LATE = "late"
+
+
+class _WithoutCreated:
+    """The registry without prometheus_client's ``_created`` series, which only OpenMetrics defines."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        for family in self._registry.collect():
+            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
+            yield family
+
+
+class Telemetry:
+    """The worker's metrics, in a registry of its own; any number may live in one process.
+
+    Methods may be called from the event loop only; ``text`` may run in another thread meanwhile.
+    """
+
+    def __init__(self, *, max_slices: int = 1_000) -> None:
+        self.registry = CollectorRegistry()
+        self._hooks: list[Callable[[], None]] = []
+        self.business = BusinessMetrics(max_slices)
+        ProcessCollector(registry=self.registry)
+        self._build_info()
+        self._pipeline_metrics()
+        self._decision_metrics()
+        self._readmodel_metrics()
+
+    # -- what happened ---------------------------------------------------------------------------------
+
+    def records(self, topic: str, verdict: str, n: int = 1) -> None:
+        """``n`` input records of ``topic`` ended with ``verdict`` (a `Verdict`)."""
+        self._records.labels(topic, str(verdict)).inc(n)
+
+    def deadletter(self, reason: str, n: int = 1) -> None:
+        """``n`` records went to the dead-letter topic for ``reason`` (a stable code)."""
+        self._deadletters.labels(reason).inc(n)
+
+    def misrouted(self, topic: str, n: int = 1) -> None:
+        """``n`` records came on another partition than their customer's."""
+        self._misrouted.labels(topic).inc(n)
+
+    def batch(self, topic: str, records: int, seconds: float) -> None:
+        """One batch of ``records`` was applied, durable and acknowledged after ``seconds``."""
+        self._batch_records.labels(topic).observe(records)
+        self._batch_seconds.labels(topic).observe(seconds)
+
+    def inflight(self, records: int) -> None:
+        """This many records are fetched and not yet acknowledged."""
+        self._inflight.set(records)
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """This many records of a partition wait on the broker."""
+        self._lag.labels(topic, str(partition)).set(records)
+
+    def watermark_delay(self, topic: str, partition: int, seconds: float) -> None:
+        """How far the partition's watermark is behind the wall clock."""
+        self._watermark_delay.labels(topic, str(partition)).set(seconds)
+
+    def commit_age(self, seconds: float) -> None:
+        """Age of the oldest work that is done or in flight and not yet committed; 0 when there is none."""
+        self._commit_age.set(seconds)
+
+    def committed(self, n: int = 1) -> None:
+        """``n`` partition offsets were committed."""
+        self._commits.inc(n)
+
+    def recovered(self, table: str, records: int, seconds: float) -> None:
+        """A table was restored from ``records`` changelog records in ``seconds``."""
+        self._recovery_records.labels(table).inc(records)
+        self._recovery_seconds.labels(table).set(seconds)
+
+    def other_members(self, grouping: str, n: int = 1) -> None:
+        """``n`` contributions were counted under ``other``: the grouping's cap was reached."""
+        self._other_members.labels(grouping).inc(n)
+
+    def decision(self, reason: str, n: int = 1) -> None:
+        """``n`` rule evaluations ended with this named reason."""
+        self._decisions.labels(reason).inc(n)
+
+    def alert(self, alert: str, state: str, n: int = 1) -> None:
+        """``n`` alerts of a rule were published in ``state``."""
+        self._alerts.labels(alert, state).inc(n)
+
+    def values(self, owner: int, slice_key: str, values: SliceValues) -> None:
+        """The newest values of a slice: metric -> window -> value; replaces the slice's earlier ones.
+
+        ``owner`` is the partition the slice belongs to, for `partition_lost`.
+        """
+        self.business.put(owner, slice_key, values)
+
+    def readmodel_error(self, reason: str, n: int = 1) -> None:
+        """A write to Redis failed (``connection``, ``timeout``, ``refused``) or dropped (``overflow``)."""
+        self._readmodel_errors.labels(reason).inc(n)
+
+    def readmodel_written(self, kind: str, n: int = 1) -> None:
+        """``n`` entries of ``kind`` (``metrics`` or ``alerts``) reached Redis."""
+        self._readmodel_writes.labels(kind).inc(n)
+
+    def readmodel_up(self, up: bool) -> None:
+        """Whether the last exchange with Redis succeeded."""
+        self._readmodel_up.set(1 if up else 0)
+
+    def partition_lost(self, topic: str, partition: int) -> None:
+        """The gauges of a partition that went to another worker disappear."""
+        for gauge in (self._lag, self._watermark_delay):
+            gauge.remove_by_labels({"topic": topic, "partition": str(partition)})
+
+    def owner_lost(self, owner: int) -> None:
+        """The values of every slice of an owning partition disappear: another worker reports them now."""
+        self.business.drop(owner)
+
+    # -- rendering -------------------------------------------------------------------------------------
+
+    def on_scrape(self, hook: Callable[[], None]) -> None:
+        """Call ``hook`` before each rendering, so that gauges of ages and lags are fresh."""
+        self._hooks.append(hook)
+
+    def refresh(self) -> None:
+        """Run the hooks; one that fails is logged and does not spoil the scrape."""
+        for hook in self._hooks:
+            try:
+                hook()
+            except Exception:  # noqa: BLE001 - one broken gauge must not cost the scrape
+                _log.exception("a metrics hook failed")
+
+    def text(self) -> bytes:
+        """The exposition text as it stands; safe in another thread."""
+        return generate_latest(_WithoutCreated(self.registry)) + self.business.text()
+
+    def render(self) -> bytes:
+        """`refresh`, then `text`: what ``/metrics`` answers, in `CONTENT_TYPE`."""
+        self.refresh()
+        return self.text()
+
+    # -- the families ----------------------------------------------------------------------------------
+
+    def _build_info(self) -> None:
+        try:
+            version = metadata.version("cx-pulse")
+        except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+            version = "unknown"
+        info = Gauge("cx_build_info", "Always 1.", ("version", "python"), registry=self.registry)
+        info.labels(version, platform.python_version()).set(1)
+
+    def _pipeline_metrics(self) -> None:
+        registry = self.registry
+        partition = ("topic", "partition")
+        self._records = Counter(
+            "cx_records_total",
+            "Input records by what became of them.",
+            ("topic", "verdict"),
+            registry=registry,
+        )
+        self._deadletters = Counter(
+            "cx_deadletters_total", "Records sent to the dead-letter topic.", ("reason",), registry=registry
+        )
+        self._misrouted = Counter(
+            "cx_misrouted_records_total",
+            "Records not keyed by their customer.",
+            ("topic",),
+            registry=registry,
+        )
+        self._batch_records = Histogram(
+            "cx_batch_records", "Records in one batch.", ("topic",), registry=registry, buckets=_BATCH_RECORDS
+        )
+        self._batch_seconds = Histogram(
+            "cx_batch_seconds",
+            "From a batch handed over to its acknowledgement.",
+            ("topic",),
+            registry=registry,
+            buckets=_BATCH_SECONDS,
+        )
+        self._inflight = Gauge(
+            "cx_inflight_records", "Records fetched and not yet acknowledged.", registry=registry
+        )
+        self._lag = Gauge("cx_partition_lag", "Records waiting on the broker.", partition, registry=registry)
+        self._watermark_delay = Gauge(
+            "cx_watermark_delay_seconds", "Wall clock less the watermark.", partition, registry=registry
+        )
+        self._commit_age = Gauge(
+            "cx_commit_age_seconds", "Age of the oldest work not yet committed.", registry=registry
+        )
+        self._commits = Counter("cx_commits_total", "Partition offsets committed.", registry=registry)
+        self._recovery_records = Counter(
+            "cx_recovery_records_total", "Changelog records read back.", ("table",), registry=registry
+        )
+        self._recovery_seconds = Gauge(
+            "cx_recovery_seconds",
+            "How long the last recovery of a table took.",
+            ("table",),
+            registry=registry,
+        )
+        self._other_members = Counter(
+            "cx_other_members_total",
+            "Contributions counted under the member 'other'.",
+            ("grouping",),
+            registry=registry,
+        )
+
+    def _decision_metrics(self) -> None:
+        self._decisions = Counter(
+            "cx_alert_decisions_total",
+            "Rule evaluations by the reason of their outcome.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self._alerts = Counter(
+            "cx_alerts_total", "Alerts published.", ("alert", "state"), registry=self.registry
+        )
+
+    def _readmodel_metrics(self) -> None:
+        self._readmodel_errors = Counter(
+            "cx_readmodel_errors_total", "Failed writes to Redis.", ("reason",), registry=self.registry
+        )
+        self._readmodel_writes = Counter(
+            "cx_readmodel_writes_total", "Entries written to Redis.", ("kind",), registry=self.registry
+        )
+        self._readmodel_up = Gauge(
+            "cx_readmodel_up", "1 while Redis answers, else 0.", registry=self.registry
+        )

@@ -1,0 +1,203 @@
+"""The exposition text: names by the conventions, values as reported, nothing personal."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream.serving import Telemetry, Verdict
+from stream.serving.business import slice_label
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric's value as `Telemetry.values` reads it."""
+
+    value: float
+    n: int
+    interval: tuple[float, float] | None
+
+
+def samples(telemetry: Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Every exported series; fails when one appears twice."""
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    for family in text_string_to_metric_families(telemetry.render().decode()):
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            assert key not in found, "a series appears twice"
+            found[key] = sample.value
+    return found
+
+
+def everything() -> Telemetry:
+    """A telemetry to which everything happened once."""
+    telemetry = Telemetry()
+    telemetry.records("cx.replies", Verdict.APPLIED, 5)
+    telemetry.records("cx.replies", Verdict.APPLIED, 2)
+    telemetry.deadletter("not_json", 3)
+    telemetry.misrouted("cx.replies")
+    telemetry.batch("cx.replies", 100, 0.012)
+    telemetry.inflight(42)
+    telemetry.lag("cx.replies", 3, 17)
+    telemetry.watermark_delay("cx.replies", 3, 10.5)
+    telemetry.commit_age(1.5)
+    telemetry.committed(4)
+    telemetry.recovered("customers", 1_000, 0.5)
+    telemetry.other_members("segment", 2)
+    telemetry.decision("not_enough_replies", 9)
+    telemetry.alert("NpsLow", "firing")
+    telemetry.values(0, '{"segment":"vip"}', {"nps": {"1h": Figure(12.5, 240, (4.1, 20.9))}})
+    telemetry.readmodel_error("connection")
+    telemetry.readmodel_written("metrics", 3)
+    telemetry.readmodel_up(up=True)
+    return telemetry
+
+
+def test_what_happened_is_what_is_exported() -> None:
+    """Every method shows under its name and labels."""
+    found = samples(everything())
+    on_three = (("partition", "3"), ("topic", "cx.replies"))
+    vip = (("metric", "nps"), ("slice", "segment=vip"), ("window", "1h"))
+    expected = {
+        ("cx_records_total", (("topic", "cx.replies"), ("verdict", "applied"))): 7,
+        ("cx_deadletters_total", (("reason", "not_json"),)): 3,
+        ("cx_misrouted_records_total", (("topic", "cx.replies"),)): 1,
+        ("cx_batch_records_sum", (("topic", "cx.replies"),)): 100,
+        ("cx_batch_seconds_count", (("topic", "cx.replies"),)): 1,
+        ("cx_inflight_records", ()): 42,
+        ("cx_partition_lag", on_three): 17,
+        ("cx_watermark_delay_seconds", on_three): 10.5,
+        ("cx_commit_age_seconds", ()): 1.5,
+        ("cx_commits_total", ()): 4,
+        ("cx_recovery_records_total", (("table", "customers"),)): 1_000,
+        ("cx_recovery_seconds", (("table", "customers"),)): 0.5,
+        ("cx_other_members_total", (("grouping", "segment"),)): 2,
+        ("cx_alert_decisions_total", (("reason", "not_enough_replies"),)): 9,
+        ("cx_alerts_total", (("alert", "NpsLow"), ("state", "firing"))): 1,
+        ("cx_metric_value", vip): 12.5,
+        ("cx_metric_replies", vip): 240,
+        ("cx_metric_interval_lower", vip): 4.1,
+        ("cx_metric_interval_upper", vip): 20.9,
+        ("cx_metric_slices_omitted", ()): 0,
+        ("cx_readmodel_errors_total", (("reason", "connection"),)): 1,
+        ("cx_readmodel_writes_total", (("kind", "metrics"),)): 3,
+        ("cx_readmodel_up", ()): 1,
+    }
+    assert expected.items() <= found.items()
+    assert any(name == "cx_build_info" for name, _ in found)
+
+
+def test_names_follow_the_conventions() -> None:
+    """cx_ or process_ prefix, counters end in _total, no _created series, help on every family."""
+    for family in text_string_to_metric_families(everything().render().decode()):
+        assert re.fullmatch(r"(cx|process)_[a-z_]+", family.name)
+        assert family.documentation
+        for sample in family.samples:
+            assert not sample.name.endswith("_created")
+            if family.type == "counter":
+                assert sample.name.endswith("_total")
+            assert "customer" not in sample.labels
+
+
+def test_two_telemetries_share_nothing() -> None:
+    """Registries are private: two workers in one process do not mix."""
+    one, two = Telemetry(), Telemetry()
+    one.inflight(5)
+    assert samples(two)["cx_inflight_records", ()] == 0
+
+
+def test_gauges_of_a_lost_partition_disappear() -> None:
+    """What went to another worker is not reported here any more, counters stay."""
+    telemetry = everything()
+    telemetry.values(1, '{"segment":"basic"}', {"nps": {"1h": Figure(1, 2, None)}})
+    telemetry.partition_lost("cx.replies", 3)
+    telemetry.partition_lost("cx.replies", 99)
+    telemetry.owner_lost(0)
+    found = samples(telemetry)
+    assert not [key for key in found if ("partition", "3") in key[1]]
+    assert {dict(labels)["slice"] for name, labels in found if name == "cx_metric_value"} == {"segment=basic"}
+    assert found["cx_records_total", (("topic", "cx.replies"), ("verdict", "applied"))] == 7
+
+
+def test_a_slice_without_values_disappears() -> None:
+    """New values replace all earlier ones of the slice, none remove it."""
+    telemetry = Telemetry()
+    telemetry.values(0, "{}", {"nps": {"5m": Figure(1, 2, None), "1h": Figure(3, 4, None)}})
+    telemetry.render()
+    telemetry.values(0, "{}", {"nps": {"1h": Figure(5, 6, None)}})
+    found = {key: value for key, value in samples(telemetry).items() if key[0] == "cx_metric_value"}
+    assert list(found.values()) == [5]
+    telemetry.values(0, "{}", {})
+    assert not [key for key in samples(telemetry) if key[0] == "cx_metric_value"]
+
+
+def test_slices_beyond_the_cap_are_counted_and_the_whole_is_always_there() -> None:
+    """The number of series is bounded by configuration."""
+    telemetry = Telemetry(max_slices=10)
+    for number in range(15):
+        telemetry.values(0, json.dumps({"product": str(number)}), {"nps": {"1h": Figure(1, 2, None)}})
+    telemetry.values(0, "{}", {"nps": {"1h": Figure(1, 2, None)}})
+    found = samples(telemetry)
+    shown = {dict(labels)["slice"] for name, labels in found if name == "cx_metric_value"}
+    assert len(shown) == 11
+    assert "all" in shown
+    assert found["cx_metric_slices_omitted", ()] == 5
+    telemetry.owner_lost(0)
+    assert samples(telemetry)["cx_metric_slices_omitted", ()] == 0
+
+
+members = st.dictionaries(st.sampled_from(["segment", "stage", "channel"]), st.text(max_size=8), max_size=3)
+
+
+@given(members, members)
+def test_different_slices_have_different_labels(one: dict[str, str], two: dict[str, str]) -> None:
+    """A label stands for one slice only, whatever its members are called; it survives the text format."""
+    keys = [json.dumps(each, sort_keys=True, ensure_ascii=False) for each in (one, two)]
+    labels = [slice_label(key) for key in keys]
+    assert (labels[0] == labels[1]) == (one == two)
+    telemetry = Telemetry()
+    for key in keys:
+        telemetry.values(0, key, {"nps": {"1h": Figure(1, 2, None)}})
+    text = telemetry.business.text().decode()
+    values = [line for line in text.split("\n") if line.startswith("cx_metric_value{")]
+    assert len(values) == len({*labels})
+
+
+def test_hooks_run_before_a_scrape_and_a_broken_one_spoils_nothing() -> None:
+    """Ages and lags are fresh at each scrape."""
+    telemetry = Telemetry()
+
+    def broken() -> None:
+        raise RuntimeError
+
+    telemetry.on_scrape(broken)
+    telemetry.on_scrape(lambda: telemetry.commit_age(7))
+    assert samples(telemetry)["cx_commit_age_seconds", ()] == 7
+
+
+@pytest.mark.slow
+def test_five_thousand_slices_are_rendered_quickly() -> None:
+    """A scrape of 5,000 slices of which a tenth changed takes less than 150 ms (best of three)."""
+    telemetry = Telemetry(max_slices=5_000)
+    values = {
+        name: {w: Figure(1.25, 7, (0.5, 2.5)) for w in ("5m", "1h", "24h", "7d")} for name in ("nps", "csat")
+    }
+    keys = [json.dumps({"product": str(number)}) for number in range(5_000)]
+    for key in keys:
+        telemetry.values(0, key, values)
+    telemetry.render()
+    took = []
+    for _ in range(3):
+        for key in keys[::10]:
+            telemetry.values(0, key, values)
+        began = time.perf_counter()
+        telemetry.render()
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.150
