@@ -256,5 +256,5 @@ def _led(partitions: Sequence[Mapping[str, Any]]) -> bool:
 async def _until(admin: Any, settled: Any) -> None:
     """Wait until the broker's metadata shows what the controller has agreed to."""
     async with asyncio.timeout(_SETTLE_SECONDS):
-        while not settled(await _found(admin)):  # noqa: ASYNC110
+        while not settled(await _found(admin)):
             await asyncio.sleep(0.05)  # the broker tells nobody: asking again is all there is
