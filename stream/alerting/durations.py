@@ -1,0 +1,46 @@
+"""Durations as rules write them (``90s``, ``5m``, ``1h30m``, ``7d``) and times as alerts write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_FORM: Final = re.compile(
+    r"(?:(?P<w>\d{1,9})w)?(?:(?P<d>\d{1,9})d)?(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m)?"
+    r"(?:(?P<s>\d{1,9})s)?(?:(?P<ms>\d{1,9})ms)?",
+    re.ASCII,
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+MAX_MS: Final = 366 * 86_400_000
+
+
+def parse_duration(text: str) -> int | None:
+    """Milliseconds of ``text``, in Prometheus' form (largest unit first); None where it is not one."""
+    found = _FORM.fullmatch(text)
+    if found is None or not text:
+        return None
+    return sum(int(count) * _UNITS[unit] for unit, count in found.groupdict().items() if count)
+
+
+def duration_text(ms: int) -> str:
+    """The shortest form of a duration: 5400000 -> ``1h30m``; 0 -> ``0s``."""
+    parts = []
+    for unit in ("d", "h", "m", "s", "ms"):
+        count, ms = divmod(ms, _UNITS[unit])
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def rfc3339(ms: int) -> str:
+    """Epoch milliseconds as RFC 3339 in UTC; the milliseconds only where there are any.
+
+    Raises:
+        OverflowError: outside the years 1 to 9999.
+    """
+    text = (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="seconds").removesuffix("+00:00")
+    thousandths = ms % 1000
+    return f"{text}.{thousandths:03d}Z" if thousandths else f"{text}Z"
