@@ -1,0 +1,158 @@
+"""A Faust app whose hot topics move in batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import aiokafka
+import faust
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, server_list
+
+from .inflight import Partition
+from .recovery import BatchTableManager
+from .schema import RawSchema
+from .table import BatchTable
+from .transport import BatchConsumer, BatchTransport
+from .watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from .lanes import Lanes
+    from .producer import BatchProducer
+
+
+class BatchApp(faust.App):
+    """A Faust app with batches, exact commits, batch tables and a watchdog.
+
+    Args:
+        id: application id; the consumer group and the prefix of changelog topics.
+        hot_topics: topics whose records are handed to agents as :class:`~stream.engine.batch.Batch`.
+        max_inflight_records: fetched and not yet acknowledged records at most, over all partitions (one
+            more batch may be out): the bound on memory when an agent is slow.
+        max_batch_records: records of one partition in one batch at most.
+        stall_after_s: a partition with work and no progress for this long stops the process.
+        **options: any setting of ``faust.App``. The engine presets the ones it depends on.
+    """
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - Faust's name for it
+        *,
+        hot_topics: Iterable[str],
+        max_inflight_records: int = 50_000,
+        max_batch_records: int = 5_000,
+        stall_after_s: float = 60.0,
+        **options: Any,
+    ) -> None:
+        presets: dict[str, Any] = {
+            "TableManager": BatchTableManager,
+            "store": "memory://",
+            "web_enabled": False,  # Faust's web server shows table contents to whoever asks
+            "topic_disable_leader": True,
+            "topic_allow_declare": False,  # topics are checked at start, not created in passing
+            "stream_wait_empty": True,
+            "producer_linger_ms": 0,
+            "producer_max_batch_size": 1_000_000,
+            "producer_max_request_size": 1_048_576,
+            "broker_commit_interval": 1.0,
+        }
+        self.hot_topics = frozenset(hot_topics)
+        self.max_inflight_records = max_inflight_records
+        self.max_batch_records = max_batch_records
+        self.lanes: list[Lanes] = []
+        #: Called when tables are complete after a rebalance, before the streams go on.
+        self.recovered_hooks: list[Callable[[], Awaitable[None]]] = []
+        super().__init__(id, **{**presets, **options})
+        self.watchdog = Watchdog(self, stall_after_s=stall_after_s, beacon=self.beacon)
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_producer, self)
+
+    async def on_started(self) -> None:
+        """Start the watchdog once the app runs."""
+        await super().on_started()
+        await self.add_runtime_dependency(self.watchdog)
+
+    def hot_topic(self, name: str) -> faust.TopicT:
+        """Return a topic for an agent; its stream yields batches."""
+        if name not in self.hot_topics:
+            raise ValueError(f"{name}: not among this app's hot_topics {sorted(self.hot_topics)}")
+        return self.topic(name, schema=RawSchema())
+
+    def batch_table(
+        self, name: str, *, source: str, stamp_of: Callable[[bytes], int] | None = None
+    ) -> BatchTable:
+        """Declare a table of bytes; see :class:`~stream.engine.table.BatchTable`."""
+        table = BatchTable(self, name=name, source=source, stamp_of=stamp_of, beacon=self.tables.beacon)
+        self.tables.add(table)
+        return table
+
+    @property
+    def batch_producer(self) -> BatchProducer:
+        """The producer; its ``send_many`` awaits the brokers."""
+        return cast("BatchProducer", self.producer)
+
+    @property
+    def batch_consumer(self) -> BatchConsumer | None:
+        """The consumer, once there is one."""
+        return cast("BatchConsumer | None", self._consumer)
+
+    def new_consumer(self, **options: Any) -> aiokafka.AIOKafkaConsumer:
+        """Make a consumer without a group on this app's brokers."""
+        transport = cast(BatchTransport, self.transport)
+        return aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=server_list(transport.url, transport.default_port),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            **credentials_to_aiokafka_auth(self.conf.broker_credentials, self.conf.ssl_context),
+            **options,
+        )
+
+    def lags(self) -> dict[Partition, int]:
+        """Records on the broker beyond what was fetched, for every assigned partition whose end is known."""
+        consumer = self.batch_consumer
+        inner = getattr(getattr(consumer, "_thread", None), "_consumer", None)
+        subscription = inner._subscription.subscription if inner is not None else None
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None:
+            return {}
+        found: dict[Partition, int] = {}
+        for tp in assignment.tps:
+            state = assignment.state_value(tp)
+            if state is not None and state.highwater is not None and state.has_valid_position:
+                found[Partition(tp.topic, tp.partition)] = max(0, state.highwater - state.position)
+        return found
+
+    def caught_up(self, topic: str, partition: int) -> bool:
+        """Whether everything on the broker for this partition was fetched and acknowledged."""
+        consumer = self.batch_consumer
+        tp = Partition(topic, partition)
+        return (
+            consumer is not None
+            and consumer.flow_active
+            and self.lags().get(tp) == 0
+            and tp not in consumer.in_flight.oldest()
+        )
+
+    def assigned(self, topic: str) -> list[int]:
+        """Partitions of a topic that this worker holds now."""
+        consumer = self.batch_consumer
+        if consumer is None or self.rebalancing or self.in_recovery:
+            return []
+        return sorted(tp.partition for tp in consumer.assignment() if tp.topic == topic)
+
+    async def quiesce(self) -> None:
+        """Let every lane finish what it works on and drop what is queued."""
+        for lanes in self.lanes:
+            await lanes.quiesce()
+
+    def reopen_lanes(self) -> None:
+        """Let lanes take batches again, after a rebalance."""
+        for lanes in self.lanes:
+            lanes.reopen()
+

@@ -1,0 +1,19 @@
+"""What can go wrong in the engine, each with its way out in the message."""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Base of the engine's own errors."""
+
+
+class PublishFailed(EngineError):  # noqa: N818 - reads as what happened
+    """The broker did not take records; the batch they came from is not acknowledged and will be read again."""
+
+
+class RecoveryFailed(EngineError):  # noqa: N818
+    """A table could not be rebuilt from its changelog."""
+
+
+class Stalled(EngineError):  # noqa: N818
+    """A partition has work and makes no progress; the process should be restarted by its supervisor."""

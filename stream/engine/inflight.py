@@ -1,0 +1,69 @@
+"""Commit bookkeeping: which batches are out, and how far a partition may be committed."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .batch import Batch
+
+
+class Partition(NamedTuple):
+    """A topic-partition; equal to Faust's and aiokafka's own."""
+
+    topic: str
+    partition: int
+
+
+class InFlight:
+    """Batches handed out and not yet committed, in order, for every partition.
+
+    A partition may be committed up to the end of its acknowledged prefix, never past a batch that is still
+    out. Faust's own bookkeeping assumes one offset a message; this one never looks inside a batch.
+    """
+
+    def __init__(self) -> None:
+        self._batches: dict[Partition, deque[tuple[Batch, float]]] = {}
+        self._committable: dict[Partition, int] = {}
+        self.records = 0
+
+    def add(self, batch: Batch, now: float) -> None:
+        """Note a batch as handed out at ``now`` (seconds, monotonic)."""
+        self._batches.setdefault(Partition(batch.topic, batch.partition), deque()).append((batch, now))
+        self.records += len(batch)
+
+    def ack(self, batch: Batch) -> bool:
+        """Note a batch as done; False when it is not ours (done before, or from before a rebalance)."""
+        tp = Partition(batch.topic, batch.partition)
+        queue = self._batches.get(tp)
+        if batch.acked or queue is None or not any(held is batch for held, _ in queue):
+            return False
+        batch.acked = True
+        while queue and queue[0][0].acked:
+            done, _ = queue.popleft()
+            self.records -= len(done)
+            self._committable[tp] = done.last_offset + 1
+        return True
+
+    def pending(self) -> list[Partition]:
+        """Partitions with something to commit."""
+        return list(self._committable)
+
+    def take(self, tp: Partition) -> int | None:
+        """Next offset to commit for ``tp`` (one past the last done record), once."""
+        return self._committable.pop(tp, None)
+
+    def committed_failed(self, tp: Partition, offset: int) -> None:
+        """Give back what ``take`` handed out, unless something newer is there."""
+        self._committable[tp] = max(offset, self._committable.get(tp, offset))
+
+    def oldest(self) -> dict[Partition, float]:
+        """When the first unfinished batch of each partition was handed out (seconds, monotonic)."""
+        return {tp: queue[0][1] for tp, queue in self._batches.items() if queue}
+
+    def forget(self) -> None:
+        """Drop everything: after a rebalance, batches from before it are fetched again."""
+        self._batches.clear()
+        self._committable.clear()
+        self.records = 0

@@ -1,0 +1,92 @@
+"""Publishing many records at once, awaited until the brokers have them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aiokafka.errors import KafkaError
+from faust.transport.drivers import aiokafka as driver
+
+from .errors import PublishFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import aiokafka
+    from aiokafka.producer.message_accumulator import BatchBuilder
+
+NO_HEADERS: list[tuple[str, bytes]] = []
+
+
+class Outgoing(NamedTuple):
+    """One record to publish; ``partition`` None lets the key decide (murmur2, as the Java client)."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+    partition: int | None = None
+
+
+class BatchProducer(driver.Producer):
+    """Faust's producer, idempotent, and with a way to publish many records in few awaits."""
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+    async def send_many(self, topic: str, records: Iterable[Outgoing]) -> int:
+        """Publish records and wait until every one is acknowledged by all in-sync replicas.
+
+        Records of one partition keep their order. Returns how many were published.
+
+        Raises:
+            PublishFailed: a record was not taken; some of the others may have been.
+        """
+        producer = self._ensure_producer()
+        by_partition: dict[int, list[Outgoing]] = {}
+        for record in records:
+            partition = record.partition
+            if partition is None:
+                partition = self._partition_of(producer, topic, record.key)
+            by_partition.setdefault(partition, []).append(record)
+        if not by_partition:
+            return 0
+        try:
+            sent = await asyncio.gather(
+                *(self._send_partition(producer, topic, p, rs) for p, rs in by_partition.items())
+            )
+        except KafkaError as exc:
+            raise PublishFailed(f"{topic}: {type(exc).__name__}: {exc}; is the broker reachable?") from exc
+        return sum(sent)
+
+    async def _send_partition(
+        self, producer: aiokafka.AIOKafkaProducer, topic: str, partition: int, records: list[Outgoing]
+    ) -> int:
+        waiting: list[asyncio.Future[Any]] = []
+        builder: BatchBuilder = producer.create_batch()
+        append = builder.append
+        now_ms = int(time.time() * 1000)
+        for record in records:
+            key, value, headers, _ = record
+            fields = list(headers) if headers else NO_HEADERS
+            if append(timestamp=now_ms, key=key, value=value, headers=fields) is None:
+                waiting.append(await producer.send_batch(builder, topic, partition=partition))
+                builder = producer.create_batch()
+                append = builder.append
+                append(timestamp=now_ms, key=key, value=value, headers=fields)  # the first always fits
+        waiting.append(await producer.send_batch(builder, topic, partition=partition))
+        await asyncio.gather(*waiting)
+        return len(records)
+
+    @staticmethod
+    def _partition_of(producer: aiokafka.AIOKafkaProducer, topic: str, key: bytes | None) -> int:
+        partition: int = producer._partition(topic, None, None, None, key, None)
+        return partition
+
+    async def flush(self) -> None:
+        """Wait until nothing is unsent. Stock Faust gives up after 0.1 s; this does not."""
+        while self.buffer.size:
+            await asyncio.sleep(0.01)
+        if self._producer is not None:
+            await self._producer.flush()

@@ -1,0 +1,245 @@
+"""Faust's aiokafka transport, moving whole batches.
+
+For topics declared *hot*, everything fetched for one topic-partition travels as ONE Faust message whose value
+is a :class:`~stream.engine.batch.Batch`; other topics stay one record a message. Offsets of hot topics are
+committed from the engine's own bookkeeping: up to the acknowledged prefix, never past a batch still out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import ConsumerStoppedError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from .batch import Batch
+from .inflight import InFlight, Partition
+from .producer import BatchProducer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+
+    import aiokafka
+    from aiokafka.consumer.fetcher import Fetcher
+    from faust.types import Message
+
+    from .app import BatchApp
+    from .batch import Record
+
+#: The broker answers an empty fetch after this long. A partition whose records were waiting when a fetch went
+#: out is not part of that fetch, so this also bounds how long its next records can be held up.
+FETCH_MAX_WAIT_MS = 50
+#: How often the fetcher's buffers are looked at without having been woken. A wake-up of aiokafka's can be lost
+#: when records arrive between two polls; Faust's own one-second poll turns that into a second of latency.
+POLL_S = 0.02
+#: One call from the worker's thread waits at most this long, so that a stop is noticed.
+POLL_FOR_S = 0.5
+
+
+def _as_fetched(_tp: object, record: Record) -> Record:
+    return record
+
+
+def drain(fetcher: Fetcher, active: Iterable[Any], max_records: int) -> dict[Any, list[Record]]:
+    """Take what aiokafka has fetched for ``active``, at most ``max_records`` of each partition.
+
+    All partitions are emptied on each call: aiokafka holds back every partition of a broker while one of
+    them has records waiting. Records are handed on as parsed; aiokafka's own ``ConsumerRecord`` costs more
+    than everything else in the fetch.
+    """
+    drained: dict[Any, list[Record]] = {}
+    for tp in list(fetcher._records):
+        if tp not in active:
+            if not fetcher._subscriptions.is_assigned(tp):
+                del fetcher._records[tp]
+            continue
+        entry = fetcher._records[tp]
+        if isinstance(entry, FetchResult):
+            if entry._partition_records is not None:
+                entry._partition_records._consumer_record = _as_fetched
+            records = entry.getall(max_records)
+            if not entry.has_more():
+                del fetcher._records[tp]
+                fetcher._notify(fetcher._wait_consume_future)
+            if records:
+                drained[tp] = records
+        elif drained:
+            return drained  # the error is raised on the next call
+        else:
+            del fetcher._records[tp]
+            fetcher._notify(fetcher._wait_consume_future)
+            entry.check_raise()
+    return drained
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that talks to the broker; polls on its own account so that no wake-up is missed."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: aiokafka.AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: int | None = None,
+    ) -> dict[TP, list[Any]]:
+        del timeout, max_records
+        fetcher = consumer._fetcher
+        limit = cast("BatchApp", self.app).max_batch_records
+        until = monotonic() + POLL_FOR_S
+        while self.consumer.flow_active:
+            if consumer._closed or fetcher._closed:
+                raise ConsumerStoppedError
+            if not fetcher._subscriptions.reassignment_in_progress:
+                with fetcher._subscriptions.fetch_context():
+                    drained = drain(fetcher, active_partitions, limit)
+                if drained:
+                    return drained
+            if monotonic() >= until:
+                break
+            with fetcher._subscriptions.fetch_context():
+                await asyncio.wait([fetcher._create_fetch_waiter()], timeout=POLL_S)
+        return {}
+
+
+class BatchConsumer(driver.Consumer):
+    """Faust's consumer with batches for the hot topics and its own commit bookkeeping for them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._batch_app = cast("BatchApp", self.app)
+        self.in_flight = InFlight()
+        self.fetched_at: dict[Partition, float] = {}
+        self.last_commit_at = monotonic()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """Yield what was fetched: one message a partition for hot topics, one a record for the others."""
+        records, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if not records or self.should_stop:
+            return
+        hot = self._batch_app.hot_topics
+        for tp, fetched in records.items():
+            if active is not None and tp not in active:
+                continue
+            if tp.topic not in hot:
+                for record in fetched:
+                    if not self._may_hand_out(generation):
+                        return
+                    yield tp, self._message(tp, record, record.value)
+                continue
+            await self._wait_for_room()
+            if not self._may_hand_out(generation):
+                return
+            batch = Batch(tp.topic, tp.partition, fetched, generation, self._on_ack)
+            now = monotonic()
+            self.in_flight.add(batch, now)
+            self.fetched_at[Partition(*tp)] = now
+            if self.in_flight.records >= self._batch_app.max_inflight_records:
+                self._room.clear()
+            yield tp, self._message(tp, fetched[-1], batch)
+
+    def _may_hand_out(self, generation: int) -> bool:
+        # What is dropped here was not acknowledged: it is fetched again after the rebalance.
+        return self.flow_active and generation == self.app.consumer_generation_id
+
+    async def _wait_for_room(self) -> None:
+        """Hold back while too much is out: this is what bounds memory when an agent is slow."""
+        while not self._room.is_set() and self.flow_active and not self.should_stop:
+            await self.wait_first(self._room.wait(), self.suspend_flow.wait(), timeout=1.0)
+
+    def _message(self, tp: TP, record: Record, value: Any) -> ConsumerMessage:
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            record.offset,
+            record.timestamp / 1000.0,
+            0,
+            None if isinstance(value, Batch) else list(record.headers),
+            record.key,
+            value,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    def _on_ack(self, batch: Batch) -> None:
+        if batch.generation != self.app.consumer_generation_id:
+            return
+        if self.in_flight.ack(batch) and self.in_flight.records < self._batch_app.max_inflight_records:
+            self._room.set()
+
+    def ack(self, message: Message) -> bool:
+        """Take Faust's acknowledgement of a message; for hot topics only ``Batch.ack`` counts.
+
+        Faust also acknowledges messages that it skips during a rebalance, which must not be committed.
+        """
+        if message.topic in self._batch_app.hot_topics:
+            message.acked = True
+            self._unacked_messages.discard(message)
+            return True
+        return super().ack(message)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        yield from super()._filter_tps_with_pending_acks(topics)
+        for tp in self.in_flight.pending():
+            if topics is None or tp in topics or tp.topic in topics:
+                yield TP(*tp)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if tp.topic in self._batch_app.hot_topics:
+            return self.in_flight.take(Partition(*tp))
+        return super()._new_offset(tp)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        done = await super()._commit(offsets)
+        if done:
+            self.last_commit_at = monotonic()
+        else:
+            for tp, offset in offsets.items():
+                if tp.topic in self._batch_app.hot_topics:
+                    self.in_flight.committed_failed(Partition(*tp), offset)
+        return done
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        # A batch is one message with the offset of its last record: what lies between is no gap.
+        if tp.topic not in self._batch_app.hot_topics:
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    async def wait_empty(self) -> None:
+        """Let what is being worked on finish, commit it, and drop what was only queued."""
+        await self._batch_app.quiesce()
+        await self.commit_and_end_transactions()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Start afresh: batches of the generation before are fetched again from the committed offset."""
+        self.in_flight.forget()
+        self.fetched_at.clear()
+        self._room.set()
+        self._batch_app.reopen_lanes()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Leave this to the watchdog, which looks at batches."""
+
+
+class BatchTransport(driver.Transport):
+    """Faust's aiokafka transport with the consumer and producer above."""
+
+    Consumer = BatchConsumer
+    Producer = BatchProducer
