@@ -1,0 +1,190 @@
+"""What the state of a customer says at an instant, as named figures that rules can use."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from .fold import MONEY_UNITS, OPEN, OPENED
+from .risk import churn_risk
+from .state import DAY_MS, CustomerConfig
+
+if TYPE_CHECKING:
+    from .state import Customer
+
+#: Signal -> what it means. ``signals`` answers with exactly these names.
+SIGNALS: Final[dict[str, str]] = {
+    "events": "events applied, of either kind",
+    "replies": "replies among them",
+    "days_since_first": "days since the oldest event",
+    "days_since_last": "days since the newest event",
+    "active_days": "active buckets (days) among the last 30 up to the newest event",
+    "activity_rate": "events per day, exponentially decayed with a half-life of 7 days",
+    "mean_gap_days": "own rhythm: mean days between active days, newer gaps weighing more",
+    "gap_ratio": "the present silence, or on a day with events the one they ended, over the own rhythm",
+    "silence_ratio": "the present silence over the own rhythm; 0 on a day with events",
+    "open_tickets": "tickets open now",
+    "oldest_open_ticket_days": "days since the longest open ticket was opened or reopened",
+    "opened_tickets": "ticket_opened events",
+    "resolved_tickets": "ticket_resolved events",
+    "reopened_tickets": "ticket_reopened events",
+    "unopened_tickets": "tickets resolved without having been opened",
+    "frequency": "purchases",
+    "recency_days": "days since the last purchase",
+    "days_since_first_purchase": "days since the first purchase",
+    "spend": "money of all purchases, in the declared or the customer's only currency; none with several",
+    "mean_spend": "spend per purchase",
+    "currencies": "currencies the customer has paid in",
+    "last_nps": "newest nps score",
+    "last_csat": "newest csat score, on its own scale",
+    "last_ces": "newest ces score, on its own scale",
+    "last_loyalty": "newest loyalty score",
+    "last_engagement": "newest engagement score",
+    "last_nps_place": "newest nps score as 0..100, 100 is best",
+    "last_csat_place": "newest csat score as 0..100, 100 is best",
+    "last_ces_place": "newest ces score as 0..100, 100 is effortless",
+    "days_since_nps": "days since the newest nps reply",
+    "days_since_csat": "days since the newest csat reply",
+    "days_since_ces": "days since the newest ces reply",
+    "churn_risk": "0..1 by a declared prior over these signals: an order, not a calibrated probability",
+}
+
+_DEFAULTS: Final = CustomerConfig()
+_PLACED: Final = ("nps", "csat", "ces")
+_UNPLACED: Final = ("loyalty", "engagement")
+
+Signals = dict[str, float | int | None]
+
+
+def signals(c: Customer, now_ms: int, config: CustomerConfig = _DEFAULTS) -> Signals:
+    """Every signal of a customer at an instant of event time.
+
+    Args:
+        c: with at least one event applied; without any all signals are None but the counts, which are 0.
+        now_ms: usually the time of the event at hand; an instant before the newest event counts as that.
+        config: as in ``fold``.
+
+    Returns:
+        A figure or None (nothing is known) for each name of ``SIGNALS``. Durations are in days.
+    """
+    out: Signals = dict.fromkeys(SIGNALS)
+    now_ms = max(now_ms, c.last_ms)
+    out["events"] = c.events
+    out["replies"] = c.replies
+    out["active_days"] = len(c.counts) - c.counts.count(0)
+    _put_activity(out, c, now_ms, config)
+    _put_tickets(out, c, now_ms)
+    _put_purchases(out, c, now_ms, config)
+    scores = c.scores
+    for metric in _PLACED:
+        held = scores.get(metric)
+        if held is not None:
+            out["last_" + metric] = held[2]
+            out["last_" + metric + "_place"] = held[3] / 10
+            out["days_since_" + metric] = (now_ms - held[0]) / DAY_MS
+    for metric in _UNPLACED:
+        held = scores.get(metric)
+        if held is not None:
+            out["last_" + metric] = held[2]
+    if c.events:
+        out["churn_risk"] = churn_risk(out).value
+    return out
+
+
+def _put_activity(out: Signals, c: Customer, now_ms: int, config: CustomerConfig) -> None:
+    if not c.events:
+        return
+    out["days_since_first"] = (now_ms - c.first_ms) / DAY_MS
+    out["days_since_last"] = (now_ms - c.last_ms) / DAY_MS
+    out["activity_rate"] = activity_rate(c, now_ms, config)
+    silent = now_ms // config.bucket_ms > c.last_ms // config.bucket_ms
+    gap_ms = own_gap_ms(c, config, but_newest=not silent)
+    out["silence_ratio"] = None if gap_ms is None else 0.0
+    if gap_ms is None:
+        return
+    out["mean_gap_days"] = gap_ms / DAY_MS
+    if silent:
+        out["gap_ratio"] = out["silence_ratio"] = (now_ms - c.last_ms) / gap_ms
+    elif c.prev_ms is not None:
+        out["gap_ratio"] = (c.last_ms - c.prev_ms) / gap_ms
+
+
+def activity_rate(c: Customer, now_ms: int, config: CustomerConfig = _DEFAULTS) -> float:
+    """Exponentially decayed rate of events, per day, of a customer with events.
+
+    The weighted mean of events per bucket, from the first bucket known (the customer's first, or as far as
+    buckets are kept) to the present one, a bucket of age a weighing 2^(-a / half-life).
+    """
+    bucket_ms = config.bucket_ms
+    decay: float = 0.5 ** (bucket_ms / config.half_life_ms)
+    last = c.last_ms // bucket_ms
+    since = now_ms // bucket_ms - last
+    weighted = 0.0
+    for n in reversed(c.counts):
+        weighted = weighted * decay + n
+    known = since + 1 + min(last - c.first_ms // bucket_ms, config.buckets - 1)
+    weights = (1.0 - decay**known) / (1.0 - decay)
+    rate: float = weighted * decay**since / weights * (DAY_MS / bucket_ms)
+    return rate
+
+
+def own_gap_ms(c: Customer, config: CustomerConfig = _DEFAULTS, *, but_newest: bool = False) -> float | None:
+    """Mean time between a customer's active buckets, or None with fewer than ``min_gaps`` gaps.
+
+    Within the buckets kept, a gap weighs 2^(-its age / half-life); a customer too rare for those is given
+    the plain mean since the first event.
+
+    Args:
+        c: the customer.
+        config: as in ``fold``.
+        but_newest: leave out the gap that the newest bucket ended, so that it can be compared with the rest.
+    """
+    bucket_ms = config.bucket_ms
+    active = [age for age, n in enumerate(c.counts) if n]
+    if but_newest:
+        active = active[1:]
+    gaps = len(active) - 1
+    if gaps >= config.min_gaps:
+        half_life = config.half_life_ms / bucket_ms
+        total = weights = 0.0
+        for newer, older in pairwise(active):
+            weight: float = 0.5 ** (newer / half_life)
+            total += weight * (older - newer)
+            weights += weight
+        return total / weights * bucket_ms
+    gaps = c.active_buckets - 1
+    newest_ms: int | None = c.last_ms
+    if but_newest:
+        gaps -= 1
+        newest_ms = c.prev_ms
+    if gaps < config.min_gaps or newest_ms is None:
+        return None
+    return (newest_ms // bucket_ms - c.first_ms // bucket_ms) / gaps * bucket_ms
+
+
+def _put_tickets(out: Signals, c: Customer, now_ms: int) -> None:
+    held_open = [ticket[1] for ticket in c.tickets if ticket[3] & OPEN]
+    out["open_tickets"] = len(held_open) + max(0, c.loose_tickets)
+    if held_open:
+        out["oldest_open_ticket_days"] = (now_ms - min(held_open)) / DAY_MS
+    out["opened_tickets"] = c.tickets_opened
+    out["resolved_tickets"] = c.tickets_resolved
+    out["reopened_tickets"] = c.tickets_reopened
+    out["unopened_tickets"] = c.unopened + sum(not ticket[3] & (OPEN | OPENED) for ticket in c.tickets)
+
+
+def _put_purchases(out: Signals, c: Customer, now_ms: int, config: CustomerConfig) -> None:
+    out["frequency"] = c.purchases
+    out["currencies"] = len(c.spend)
+    if c.last_purchase_ms is None or c.first_purchase_ms is None:
+        return
+    out["recency_days"] = (now_ms - c.last_purchase_ms) / DAY_MS
+    out["days_since_first_purchase"] = (now_ms - c.first_purchase_ms) / DAY_MS
+    units: int | None = None
+    if config.currency is not None:
+        units = c.spend.get(config.currency)
+    elif len(c.spend) == 1:
+        units = next(iter(c.spend.values()))
+    if units is not None:
+        out["spend"] = units / MONEY_UNITS
+        out["mean_spend"] = units / MONEY_UNITS / c.purchases
