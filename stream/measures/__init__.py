@@ -1,0 +1,45 @@
+"""Measures: replies to exact, sliced, windowed metric values. Pure: no I/O, no clock, no logging.
+
+The way of a reply: ``observation`` makes a vector of it; ``SourcePanes`` adds vectors up per slice and pane on
+the side of one source partition and publishes partial sums; ``Windows`` owns slices, merges the partials of
+all sources and rolls every window; ``metrics_value`` forms what is published.
+"""
+
+from stream.measures.metric import Metric, MetricValue
+from stream.measures.panes import OK, TOO_EARLY, TOO_LATE, PaneChanges, PaneConfig, SourcePanes
+from stream.measures.partials import Mark, Partial, decode_partial_or_mark, encode_mark, encode_partial
+from stream.measures.registry import METRICS, all_values, observation, value_of
+from stream.measures.slices import DIMENSIONS, WHOLE, Dims, Groupings, parse_slice, slice_key
+from stream.measures.stats import Observation, Stats, add, is_empty, merge, subtract
+
+__all__ = [
+    "DIMENSIONS",
+    "METRICS",
+    "OK",
+    "TOO_EARLY",
+    "TOO_LATE",
+    "WHOLE",
+    "Dims",
+    "Groupings",
+    "Mark",
+    "Metric",
+    "MetricValue",
+    "Observation",
+    "PaneChanges",
+    "PaneConfig",
+    "Partial",
+    "SourcePanes",
+    "Stats",
+    "add",
+    "all_values",
+    "decode_partial_or_mark",
+    "encode_mark",
+    "encode_partial",
+    "is_empty",
+    "merge",
+    "observation",
+    "parse_slice",
+    "slice_key",
+    "subtract",
+    "value_of",
+]

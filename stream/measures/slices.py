@@ -1,0 +1,140 @@
+"""Slices: which parts of the whole an event belongs to, with a cap on how many there can be.
+
+A grouping is a set of dimensions, e.g. (segment,) or (channel, touchpoint); a member is one combination of
+their values; the slice of a member is its canonical JSON text, ``{"channel":"chat","touchpoint":"pay"}``.
+The whole is ``{}``.
+
+Each source partition admits the first ``max_members`` members of a grouping that it meets; every later one
+is counted in the member ``other``. Which are first depends on the log alone, so a replay admits the same.
+A member once admitted stays: under a vocabulary that is replaced over time (order numbers, say) the cap
+fills for good, which is what ``SourcePanes.overflow`` is there to show.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+DIMENSIONS: Final = ("segment", "stage", "touchpoint", "channel", "product", "variant", "region")
+"""The order of ``Dims``."""
+
+Dims = tuple[str | None, str | None, str | None, str | None, str | None, str | None, str | None]
+"""An event's value in each of ``DIMENSIONS``; None where it has none."""
+
+WHOLE: Final = "{}"
+OTHER: Final = "other"
+_CACHED: Final = 50_000
+
+
+def slice_key(members: Mapping[str, str]) -> str:
+    """Canonical text of a slice: compact JSON, dimensions in alphabetical order, not escaped to ASCII."""
+    return json.dumps(dict(sorted(members.items())), ensure_ascii=False, separators=(",", ":"))
+
+
+def parse_slice(key: str) -> dict[str, str]:
+    """The dimensions and values of a slice key."""
+    return {str(dimension): str(value) for dimension, value in json.loads(key).items()}
+
+
+class Groupings:
+    """The groupings that are kept, in canonical form, and the cap. Immutable; the whole is always first.
+
+    Args:
+        groupings: Tuples of dimension names in any order; repeats are dropped.
+        max_members: Members kept per grouping and source partition, at least 1.
+
+    Raises:
+        ValueError: An unknown dimension, one named twice in a grouping, or a cap below 1.
+    """
+
+    def __init__(self, groupings: Iterable[Sequence[str]], max_members: int) -> None:
+        if max_members < 1:
+            raise ValueError(f"max_members must be at least 1, not {max_members}")
+        canonical: dict[tuple[str, ...], None] = {(): None}
+        for grouping in groupings:
+            if unknown := [name for name in grouping if name not in DIMENSIONS]:
+                raise ValueError(f"{unknown[0]!r} is no dimension: {', '.join(DIMENSIONS)}")
+            if len(set(grouping)) != len(grouping):
+                raise ValueError(f"a grouping names a dimension twice: {', '.join(grouping)}")
+            canonical[tuple(sorted(grouping))] = None
+        self.groupings: Final = tuple(canonical)
+        self.max_members: Final = max_members
+
+    def tracker(self) -> Members:
+        """A fresh set of members, for one source partition."""
+        return Members(self)
+
+
+class Members:
+    """The members one source partition has admitted so far. Memory is bounded by the cap.
+
+    Attributes:
+        full: Whether any grouping has reached the cap, so that ``other`` may be in use.
+        others: The slice keys of all the ``other`` members.
+    """
+
+    def __init__(self, groupings: Groupings) -> None:
+        self._max = groupings.max_members
+        self._plans = tuple(
+            (grouping, tuple(DIMENSIONS.index(name) for name in grouping))
+            for grouping in groupings.groupings
+            if grouping
+        )
+        # Per grouping: values -> slice key. Values, not keys, so that a cache miss builds no JSON.
+        self._known: dict[tuple[str, ...], dict[tuple[str, ...], str]] = {g: {} for g, _ in self._plans}
+        self._others = {grouping: slice_key(dict.fromkeys(grouping, OTHER)) for grouping, _ in self._plans}
+        self._cache: dict[Dims, tuple[str, ...]] = {}
+        self._new: list[str] = []
+        self.full = False
+        self.others: Final = frozenset(self._others.values())
+
+    def of(self, dims: Dims) -> tuple[str, ...]:
+        """Slice keys of an event, the whole first. Admits new members while there is room.
+
+        A grouping of which the event lacks a dimension is left out.
+        """
+        known = self._cache.get(dims)
+        return self._look_up(dims) if known is None else known
+
+    def restore(self, key: str) -> None:
+        """Take back a member admitted before; one of a grouping no longer kept is ignored."""
+        members = parse_slice(key)
+        grouping = tuple(members)
+        if grouping in self._known:
+            self._known[grouping][tuple(members.values())] = key
+            self.full = self.full or len(self._known[grouping]) >= self._max
+
+    def take_new(self) -> list[str]:
+        """Slice keys admitted since last asked, in the order of admission."""
+        new, self._new = self._new, []
+        return new
+
+    def _look_up(self, dims: Dims) -> tuple[str, ...]:
+        keys = [WHOLE]
+        for grouping, places in self._plans:
+            values = tuple([value for place in places if (value := dims[place]) is not None])
+            if len(values) == len(places):
+                keys.append(self._member(grouping, values))
+        if len(self._cache) >= _CACHED:
+            self._cache.clear()
+        found = tuple(keys)
+        self._cache[dims] = found
+        return found
+
+    def _member(self, grouping: tuple[str, ...], values: tuple[str, ...]) -> str:
+        known = self._known[grouping]
+        key = known.get(values)
+        if key is not None:
+            return key
+        other = self._others[grouping]
+        if len(known) >= self._max:
+            return other
+        key = slice_key(dict(zip(grouping, values, strict=True)))
+        if key != other:  # somebody's real member of that name shares it and takes no place
+            known[values] = key
+            self._new.append(key)
+            self.full = self.full or len(known) >= self._max
+        return key

@@ -1,0 +1,81 @@
+"""Sufficient statistics: named vectors of integers that only ever add up.
+
+Everything that is kept per slice and pane is a ``Stats``. Because the vectors are integers and the only
+operations are elementwise sums and differences, results are exact and do not depend on the order in which
+replies, partitions or panes came together; that is what makes replay after a crash comparable to the digit.
+"""
+
+from __future__ import annotations
+
+from operator import add as _plus
+from operator import sub as _minus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Stats = dict[str, list[int]]
+"""Metric part key -> additive vector. A vector of zeros is left out, so equal content means equal dicts.
+
+Part keys: ``nps`` -> [promoters, passives, detractors]; ``csat`` -> [satisfied, n];
+``ces|<min>|<max>|<+ or ->`` -> [n, sum, sum of squares] in the units of :mod:`stream.measures.ces`.
+"""
+
+Observation = tuple[str, tuple[int, ...]]
+"""What one reply adds: (part key, vector)."""
+
+
+def add(into: Stats, key: str, vec: Sequence[int], times: int = 1) -> None:
+    """Add ``times`` (may be negative) copies of ``vec`` to ``into[key]``, in place."""
+    old = into.get(key)
+    new = [x * times for x in vec] if old is None else [x + y * times for x, y in zip(old, vec, strict=True)]
+    if any(new):
+        into[key] = new
+    elif old is not None:
+        del into[key]
+
+
+def merge(into: Stats, other: Stats) -> None:
+    """Add all of ``other`` to ``into``, in place; ``other`` is not touched and shares nothing with it."""
+    for key, vec in other.items():
+        add(into, key, vec)
+
+
+def subtract(into: Stats, other: Stats) -> None:
+    """Take all of ``other`` out of ``into``, in place; ``other`` is not touched."""
+    for key, vec in other.items():
+        add(into, key, vec, -1)
+
+
+def is_empty(stats: Stats) -> bool:
+    """Whether there is nothing in it. Holds because vectors of zeros are dropped."""
+    return not stats
+
+
+def plus(left: Stats, right: Stats) -> Stats:
+    """Sum as a new dict. Vectors are shared with the operands, so treat all three as frozen."""
+    out = left.copy()
+    for key, vec in right.items():
+        old = out.get(key)
+        if old is None:
+            out[key] = vec
+        else:
+            new = list(map(_plus, old, vec))
+            if any(new):
+                out[key] = new
+            else:
+                del out[key]
+    return out
+
+
+def minus(left: Stats, right: Stats) -> Stats:
+    """Difference as a new dict. Vectors are shared with ``left``, so treat it and the result as frozen."""
+    out = left.copy()
+    for key, vec in right.items():
+        old = out.get(key)
+        new = [-x for x in vec] if old is None else list(map(_minus, old, vec))
+        if any(new):
+            out[key] = new
+        elif old is not None:
+            del out[key]
+    return out
