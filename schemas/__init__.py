@@ -1,0 +1,31 @@
+"""The wire contracts: what goes in, what comes out. Validation and documents, no other logic."""
+
+from schemas.alert import Alert, AlertEvent, Claim
+from schemas.cloudevent import CloudEvent, RecordEvent
+from schemas.deadletter import DeadLetterHeaders, Reason
+from schemas.export import export
+from schemas.metrics import Metrics, WindowValue
+from schemas.record import DIMENSIONS, Record
+from schemas.reply import SCALES, Reply
+from schemas.times import format_ms, to_ms
+from schemas.touchpoint import Touchpoint
+
+__all__ = [
+    "DIMENSIONS",
+    "SCALES",
+    "Alert",
+    "AlertEvent",
+    "Claim",
+    "CloudEvent",
+    "DeadLetterHeaders",
+    "Metrics",
+    "Reason",
+    "Record",
+    "RecordEvent",
+    "Reply",
+    "Touchpoint",
+    "WindowValue",
+    "export",
+    "format_ms",
+    "to_ms",
+]

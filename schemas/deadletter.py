@@ -1,7 +1,5 @@
 """``cx.deadletters``: the record unchanged, with headers saying why it was refused."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Self

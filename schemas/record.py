@@ -1,8 +1,6 @@
 """What touchpoints and replies have in common: who, when, and where in the journey."""
 
-from __future__ import annotations
-
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -43,6 +41,9 @@ EventId = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_ID), AfterVali
 CustomerId = Annotated[str, Field(min_length=1, max_length=MAX_CUSTOMER_ID), AfterValidator(no_nul)]
 Dimension = Annotated[str, Field(max_length=MAX_DIMENSION), AfterValidator(no_nul)]
 Stage = Literal["entice", "enter", "engage", "exit", "extend"]
+DimensionName = Literal["segment", "stage", "touchpoint", "channel", "product", "variant", "region"]
+DIMENSIONS: Final[tuple[str, ...]] = get_args(DimensionName)
+"""What an event can be sliced by."""
 
 
 class Record(Wire):

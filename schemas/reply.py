@@ -1,7 +1,5 @@
 """``cx.replies``: a customer's answer to one question."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal

@@ -1,7 +1,5 @@
 """Moments on the wire: RFC 3339 text with an offset, or integer epoch milliseconds."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 

@@ -1,7 +1,5 @@
 """``cx.touchpoints``: something a customer did, or that was done for them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema

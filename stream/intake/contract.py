@@ -7,31 +7,41 @@ are the producer's, and rules are worded here.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from schemas.deadletter import Reason
-from schemas.record import Record
 from schemas.reply import Reply
 from schemas.times import to_ms
 from schemas.touchpoint import Touchpoint
 from stream.intake.event import Event, Limits, Rejection
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from schemas.record import Record
+
 # Raw keeps unknown fields unread, as the fast path does: only what the contract names is judged.
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _any = msgspec.json.Decoder().decode
 
-_TYPES: Final = {
-    "string_type": "must be a string",
-    "float_type": "must be a number",
-    "bool_type": "must be a boolean",
-    "dict_type": "must be an object",
-    "tuple_type": "must be an array",
+# pydantic's error type -> (reason, rule); the names in braces come from the model, not the record
+_RULES: Final = {
+    "missing": (Reason.MISSING_FIELD, "required"),
+    "string_type": (Reason.BAD_TYPE, "must be a string"),
+    "float_type": (Reason.BAD_TYPE, "must be a number"),
+    "bool_type": (Reason.BAD_TYPE, "must be a boolean"),
+    "dict_type": (Reason.BAD_TYPE, "must be an object"),
+    "tuple_type": (Reason.BAD_TYPE, "must be an array"),
+    "literal_error": (Reason.OUT_OF_RANGE, "must be {expected}"),
+    "string_too_short": (Reason.OUT_OF_RANGE, "must not be empty"),
+    "string_too_long": (Reason.OUT_OF_RANGE, "at most {max_length} characters"),
+    "too_long": (Reason.OUT_OF_RANGE, "at most {max_length} entries"),
+    "finite_number": (Reason.OUT_OF_RANGE, "must be finite"),
 }
-_REASONS: Final = {reason.value for reason in Reason}
+_OWN: Final = {reason.value: reason for reason in Reason}
 
 
 def judge(text: str, limits: Limits) -> Event | Rejection:
@@ -45,26 +55,14 @@ def judge(text: str, limits: Limits) -> Event | Rejection:
         raw = _fields(text)
     except msgspec.ValidationError:
         return Rejection(Reason.BAD_TYPE, "$: must be an object")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except msgspec.DecodeError:
         return Rejection(Reason.NOT_JSON, "$: must be JSON")
-    try:
-        if "metric" in raw and _any(raw["metric"]) is not None:
-            model: type[Record] = Reply
-        elif "kind" in raw and _any(raw["kind"]) is not None:
-            model = Touchpoint
-        else:
-            return Rejection(Reason.MISSING_FIELD, "$: metric or kind is required")
-    except msgspec.ValidationError:  # a number beyond what a double holds
-        return Rejection(Reason.BAD_TYPE, "$: metric and kind must be strings")
-    known: dict[str, Any] = {}
-    for name in model.model_fields.keys() & raw.keys():
-        try:
-            known[name] = _any(raw[name])
-        except msgspec.ValidationError:
-            reason = Reason.BAD_SCALE if name == "scale" else Reason.OUT_OF_RANGE
-            return Rejection(reason, f"$.{name}: must be finite")
-        except msgspec.DecodeError:
-            return Rejection(Reason.NOT_JSON, f"$.{name}: must be JSON")
+    model = _sort(raw)
+    if isinstance(model, Rejection):
+        return model
+    known = _values(raw, model)
+    if isinstance(known, Rejection):
+        return known
     try:
         record = model.model_validate(known)
     except ValidationError as error:
@@ -83,28 +81,39 @@ def event_of(record: Record) -> Event:
     return Event(**fields)
 
 
+def _sort(raw: dict[str, msgspec.Raw]) -> type[Record] | Rejection:
+    """A record with ``metric`` is a reply, one with ``kind`` a touchpoint; null counts as absent."""
+    if bytes(raw.get("metric", b"null")) != b"null":
+        return Reply
+    if bytes(raw.get("kind", b"null")) != b"null":
+        return Touchpoint
+    return Rejection(Reason.MISSING_FIELD, "$: metric or kind is required")
+
+
+def _values(raw: dict[str, msgspec.Raw], model: type[Record]) -> dict[str, Any] | Rejection:
+    known: dict[str, Any] = {}
+    for name in model.model_fields:
+        if name in raw:
+            try:
+                known[name] = _any(raw[name])
+            except msgspec.ValidationError:  # a number beyond what Python's own hold
+                reason = Reason.BAD_SCALE if name == "scale" else Reason.OUT_OF_RANGE
+                return Rejection(reason, f"$.{name}: must be finite")
+            except msgspec.DecodeError:
+                return Rejection(Reason.NOT_JSON, f"$.{name}: must be JSON")
+    return known
+
+
 def _rejection(error: ErrorDetails) -> Rejection:
-    kind, context, location = error["type"], error.get("ctx", {}), error["loc"]
-    path = _path(location)
-    if location[0] == "scale" and kind not in _TYPES and kind != Reason.BAD_SCALE:
+    kind, path = error["type"], _path(error["loc"])
+    if kind in _OWN:  # raised by the models' own checks, which word their rules without values
+        reason, rule = _OWN[kind], error["msg"]
+    else:
+        reason, rule = _RULES.get(kind, (Reason.BAD_TYPE, "must fit the schema"))
+        rule = rule.format_map(error.get("ctx", {}))
+    if error["loc"][0] == "scale" and reason not in {Reason.BAD_TYPE, Reason.BAD_SCALE}:
         return Rejection(Reason.BAD_SCALE, "$.scale: must be two finite numbers")
-    if kind in _REASONS:  # raised by the models' own checks, which word the rule without values
-        return Rejection(Reason(kind), f"{path}: {error['msg']}")
-    if kind == "missing" and len(location) == 1:
-        return Rejection(Reason.MISSING_FIELD, f"{path}: required")
-    if kind in _TYPES:
-        return Rejection(Reason.BAD_TYPE, f"{path}: {_TYPES[kind]}")
-    if kind == "literal_error":
-        return Rejection(Reason.OUT_OF_RANGE, f"{path}: must be {context['expected']}")
-    if kind == "string_too_long":
-        return Rejection(Reason.OUT_OF_RANGE, f"{path}: at most {context['max_length']} characters")
-    if kind == "string_too_short":
-        return Rejection(Reason.OUT_OF_RANGE, f"{path}: at least {context['min_length']} characters")
-    if kind == "too_long":
-        return Rejection(Reason.OUT_OF_RANGE, f"{path}: at most {context['max_length']} entries")
-    if kind == "finite_number":
-        return Rejection(Reason.OUT_OF_RANGE, f"{path}: must be finite")
-    return Rejection(Reason.BAD_TYPE, f"{path}: must fit the schema")
+    return Rejection(reason, f"{path}: {rule}")
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -17,7 +17,13 @@ from schemas.touchpoint import MAX_ATTRIBUTES, MAX_INT, MAX_KIND, MIN_INT
 # the second into the first, so every `Event` outside this room is of the first kind.
 if TYPE_CHECKING:
     _Time = int
-    _EventId = _CustomerId = _Dimension = _Kind = _Metric = _Stage = _Comment = str
+    _EventId = str
+    _CustomerId = str
+    _Dimension = str
+    _Kind = str
+    _Metric = str
+    _Stage = str
+    _Comment = str
     _Flag = bool
     _Attributes = dict[str, str | int | float | bool | None]
 else:
