@@ -23,8 +23,8 @@ class Value(Protocol):
     """What is read of a metric's value: the figure, the replies and the interval's bounds."""
 
     @property
-    def value(self) -> float:
-        """The figure itself, in the metric's own units."""
+    def value(self) -> float | None:
+        """The figure itself, in the metric's own units; None where replies cannot be put on one scale."""
 
     @property
     def n(self) -> int:
@@ -73,7 +73,8 @@ class _Slot:
             for metric, windows in self.values.items():
                 for window, value in windows.items():
                     labels = f'{{metric="{metric}",window="{window}",slice="{self.label}"}}'
-                    families[0].append(f"cx_metric_value{labels} {float(value.value)!r}\n")
+                    if value.value is not None:
+                        families[0].append(f"cx_metric_value{labels} {float(value.value)!r}\n")
                     families[1].append(f"cx_metric_replies{labels} {value.n}\n")
                     if value.interval is not None:
                         low, high = value.interval

@@ -20,7 +20,7 @@ from stream.serving.business import slice_label
 class Figure:
     """A metric's value as `Telemetry.values` reads it."""
 
-    value: float
+    value: float | None
     n: int
     interval: tuple[float, float] | None
 
@@ -134,6 +134,8 @@ def test_a_slice_without_values_disappears() -> None:
     telemetry.values(0, "{}", {"nps": {"1h": Figure(5, 6, None)}})
     found = {key: value for key, value in samples(telemetry).items() if key[0] == "cx_metric_value"}
     assert list(found.values()) == [5]
+    telemetry.values(0, "{}", {"ces": {"1h": Figure(None, 3, None)}})
+    assert not [key for key in samples(telemetry) if key[0] == "cx_metric_value"]
     telemetry.values(0, "{}", {})
     assert not [key for key in samples(telemetry) if key[0] == "cx_metric_value"]
 

@@ -1,0 +1,76 @@
+"""``cx`` itself: its commands, imported only when asked for, and what becomes of an interruption."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib import metadata
+from typing import Any, Final, cast
+
+import click
+
+from stream.cli.shape import Group
+
+# name -> (where it is, one line for the list); the list must not import them all
+_COMMANDS: Final = {
+    "demo": ("stream.cli.demo:demo", "See it work: broker, Redis, worker, simulator and a live view."),
+    "worker": ("stream.cli.worker:worker", "Run a worker until it is told to stop."),
+    "simulate": ("stream.cli.simulate:simulate", "Write the events of a plausible customer base."),
+    "send": ("stream.cli.send:send", "Send NDJSON events to Kafka."),
+    "rules": ("stream.cli.rules:rules", "Check rules files."),
+    "topics": ("stream.cli.topics:topics", "Create or check the topics on the broker."),
+    "schemas": ("stream.cli.schemas:schemas", "Export the wire contracts."),
+}
+
+
+class _Root(Group):
+    """A group that imports a command when it is used and knows its short help without."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        return cast("click.Command", getattr(importlib.import_module(module), name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in _COMMANDS.items()])
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
+        except KeyboardInterrupt:  # one that came while click was not looking
+            click.echo("interrupted", err=True)
+            sys.exit(130)
+
+
+def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"cx-pulse {metadata.version('cx-pulse')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_Root,
+    examples="""
+    cx demo                                 everything on this machine, live in the terminal
+    cx demo --events 20000 --seed 1 --json  the same, ending by itself with a summary
+    cx rules check rules.yml                is this rules file right?
+    cx topics create && cx worker           against the Kafka of CX_BROKERS
+    cx simulate --events 1000 | cx send -   a thousand events to Kafka
+    """,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Version."
+)
+def cx() -> None:
+    """Real-time customer experience on Kafka: events in, NPS, CSAT, CES and alerts out.
+
+    Settings are CX_* environment variables or lines of a file .env.
+
+    Exit codes: 0 ok, 1 a finding, 2 bad usage, settings or input.
+    """

@@ -1,0 +1,92 @@
+"""``cx topics``: the topics on the broker, against what the program needs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import click
+from aiokafka.errors import KafkaError
+
+from stream.brokers import admin
+from stream.cli.config import aiokafka_security, load_settings
+from stream.cli.problems import Finding, Problem
+from stream.cli.shape import Group
+from stream.topics import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from stream.settings import Settings
+
+
+@click.group(
+    cls=Group,
+    examples="""
+    cx topics create
+    CX_PARTITIONS=12 CX_REPLICATION=3 cx topics create
+    cx topics check
+    """,
+)
+def topics() -> None:
+    """Create or check the topics on the broker of CX_BROKERS."""
+
+
+@topics.command(examples="cx topics create\nCX_PARTITIONS=12 CX_REPLICATION=3 cx topics create")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def create(as_json: bool) -> None:
+    """Create the topics that are missing; those that exist are never changed."""
+    settings = load_settings()
+    created = _ask(settings, admin.create(*_layout(settings), security=aiokafka_security(settings)))
+    if as_json:
+        click.echo(json.dumps({"created": created}))
+    else:
+        for name in created:
+            click.echo(f"created {name}")
+        click.echo(
+            f"{len(created)} created, {len(_layout(settings)[1]) - len(created)} there before", err=True
+        )
+    _report(settings, as_json=False, quiet=True)
+
+
+@topics.command(examples="cx topics check\ncx topics check --json")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def check(as_json: bool) -> None:
+    """Compare the topics with what the program needs; exit code 1 when any differs."""
+    _report(load_settings(), as_json=as_json, quiet=False)
+
+
+def _report(settings: Settings, *, as_json: bool, quiet: bool) -> None:
+    differences = _ask(settings, admin.plan(*_layout(settings), security=aiokafka_security(settings)))
+    if as_json:
+        found = [
+            {"topic": each.topic, "what": str(each.what), "want": each.want, "found": each.found}
+            for each in differences
+        ]
+        click.echo(json.dumps({"ok": not differences, "differences": found}))
+    if differences:
+        lines = [f"{len(differences)} things about the topics are not as they must be:"]
+        lines += [f"  {each}" for each in differences]
+        if any(each.what is admin.What.MISSING for each in differences):
+            lines.append("create what is missing with: cx topics create")
+        raise Finding("\n".join(lines))
+    if not as_json and not quiet:
+        click.echo(f"{len(_layout(settings)[1])} topics are as they must be")
+
+
+def _layout(settings: Settings) -> tuple[str, Any, int]:
+    return settings.brokers, layout(settings.app_id, settings.partitions), settings.replication
+
+
+def _ask(settings: Settings, question: Coroutine[Any, Any, Any]) -> Any:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the one line below says it better
+    try:
+        return asyncio.run(question)
+    except admin.BrokerAway as error:
+        raise Problem(f"{error} (CX_BROKERS={settings.brokers})") from None
+    except KafkaError as error:
+        raise Problem(f"the broker refuses: {error}") from None
+    except TimeoutError:
+        raise Problem(f"the broker at {settings.brokers} agreed but did not finish in time") from None

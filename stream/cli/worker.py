@@ -1,0 +1,44 @@
+"""``cx worker``: the process that does the work."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from stream.cli.config import load_settings
+from stream.cli.problems import Problem
+from stream.cli.shape import Command
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    cx worker
+    CX_BROKERS=kafka:9092 CX_RULES=rules.yml cx worker
+    """,
+)
+def worker() -> None:
+    """Run a worker: consume the input topics, keep the tables, publish metrics and alerts.
+
+    Settings come from CX_* variables (see .env.example). /metrics, /health/live and /health/ready are on
+    CX_HTTP_HOST:CX_HTTP_PORT. SIGTERM ends it in good order; run it under something that starts it again.
+    """
+    settings = load_settings()
+    from stream.cli.logs import setup_logging  # noqa: PLC0415 - what follows is slow to import
+
+    setup_logging(settings.log_level)
+    from stream import app  # noqa: PLC0415
+    from stream.alerting.rules import RuleError  # noqa: PLC0415
+    from stream.brokers.admin import LayoutWrong  # noqa: PLC0415
+    from stream.serving import ListenError  # noqa: PLC0415
+
+    try:
+        code = app.run_worker(settings)
+    except (RuleError, LayoutWrong, ListenError) as error:
+        raise Problem(str(error)) from None
+    except ValueError as error:
+        if str(error).startswith("CX_"):  # a setting that only proves wrong when used
+            raise Problem(str(error)) from None
+        raise
+    sys.exit(code)
