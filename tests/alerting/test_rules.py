@@ -1,0 +1,238 @@
+"""What a rules file means once it is right."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.alerting.durations import duration_text, parse_duration
+from stream.alerting.model import (
+    ActionSpec,
+    Check,
+    Evidence,
+    Kind,
+    MetricRule,
+    On,
+    Op,
+    RuleBook,
+    Severity,
+)
+from stream.alerting.rules import RuleError, load_rules
+
+CONTRACT = """
+slices:                       # groupings that are kept; each is also a `by`
+  - [segment]
+  - [touchpoint, channel]
+goals:
+  - {metric: csat, where: {segment: vip}, goal: 80, baseline: 71, benchmark: 76, owner: retail, by: 2026-12-31}
+groups:
+  - name: journey
+    rules:
+      - alert: NpsLowForVip           # a window crosses a line
+        metric: nps
+        by: [segment]
+        where: {segment: vip}
+        window: 1h
+        below: 30                     # or above
+        evidence: interval            # none | interval | anytime
+        confidence: 0.95
+        min_n: 50
+        for: 5m
+        resolve: {above: 35}
+        cooldown: 30m
+        severity: critical
+        labels: {team: retail}
+        annotations: {summary: "NPS of {segment} is {value} on {n} replies"}
+        action: {type: callback, owner: retail, within: 2h}
+      - alert: CsatFell               # against its own past
+        metric: csat
+        by: [touchpoint, channel]
+        window: 1h
+        drop: {points: 10, from: 7d}  # or rise
+      - alert: UnhappyAndValuable     # one customer, at once
+        on: reply
+        when: {metric: nps, score: {lte: 6}, customer.expected_value: {gte: 500}}
+silences: []                   # matchers, starts_at, ends_at, author, comment
+"""
+
+
+def rules(fields: str) -> RuleBook:
+    return load_rules(f"groups: [{{name: g, rules: [{fields}]}}]", "r.yml")
+
+
+def one(fields: str) -> MetricRule:
+    return rules("{alert: A, metric: nps, window: 1h, below: 3" + fields + "}").metric_rules[0]
+
+
+def test_the_contracts_rules_parse_as_they_stand() -> None:
+    """The parts of the contract that exist are read word for word."""
+    book = load_rules(CONTRACT, "rules.yml", signals={"expected_value"})
+    low, fell = book.metric_rules
+    assert (low.alert, low.metric, low.window, low.kind, low.threshold) == (
+        "NpsLowForVip", "nps", "1h", Kind.BELOW, 30,
+    )  # fmt: skip
+    assert (low.grouping, low.where) == (("segment",), (("segment", "vip"),))
+    assert (low.evidence, low.confidence, low.min_n) == (Evidence.INTERVAL, 0.95, 50)
+    assert (low.for_ms, low.resolve_at, low.cooldown_ms) == (300_000, 35, 1_800_000)
+    assert (low.severity, low.labels) == (Severity.CRITICAL, (("team", "retail"),))
+    assert low.action == ActionSpec("callback", "retail", 7_200_000)
+    assert (fell.kind, fell.threshold, fell.baseline) == (Kind.DROP, 10, "7d")
+    unhappy = book.customer_rules[0]
+    assert unhappy.on is On.REPLY
+    assert unhappy.tests == (
+        Check("metric", Op.EQ, "nps"),
+        Check("score", Op.LTE, 6),
+        Check("customer.expected_value", Op.GTE, 500),
+    )
+    goal = book.goals[0]
+    assert (goal.metric, goal.goal, goal.baseline, goal.benchmark) == ("csat", 80, 71, 76)
+    assert (goal.where, goal.owner, goal.by) == ((("segment", "vip"),), "retail", date(2026, 12, 31))
+    assert book.slices == (("segment",), ("touchpoint", "channel"))
+
+
+def test_what_a_rule_leaves_out_has_the_plainest_meaning() -> None:
+    """Without more words a rule compares the value itself, at once, and warns."""
+    rule = one("")
+    assert (rule.evidence, rule.min_n, rule.for_ms, rule.cooldown_ms) == (Evidence.NONE, 1, 0, 0)
+    assert (rule.resolve_at, rule.grouping, rule.where) == (None, (), ())
+    assert (rule.severity, rule.confidence, rule.action) == (Severity.WARNING, 0.95, None)
+
+
+def test_groupings_are_those_of_slices_rules_and_goals_each_once() -> None:
+    """What must be kept is the union, in one order; the whole needs no mention."""
+    book = load_rules(
+        "slices: [[touchpoint, channel]]\n"
+        "goals: [{metric: nps, goal: 3, where: {region: north}}]\n"
+        "groups: [{name: g, rules: [\n"
+        "  {alert: A, metric: nps, window: 1h, below: 3},\n"
+        "  {alert: B, metric: nps, window: 1h, below: 3, by: [channel, touchpoint]},\n"
+        "  {alert: C, metric: nps, window: 1h, below: 3, by: [channel], where: {segment: vip}}]}]",
+        "r.yml",
+    )
+    assert book.groupings == (("channel", "segment"), ("channel", "touchpoint"), ("region",))
+
+
+@pytest.mark.parametrize(
+    ("slice_key", "alerts"),
+    [
+        ("{}", ["Whole"]),
+        ('{"segment":"vip"}', ["Vip", "Segments"]),
+        ('{"segment":"new"}', ["Segments"]),
+        ('{"channel":"chat","segment":"vip"}', ["VipByChannel"]),
+        ('{"channel":"chat","segment":"new"}', []),
+        ('{"region":"north"}', []),
+    ],
+)
+def test_a_rule_judges_the_slices_of_its_grouping_for_which_where_holds(
+    slice_key: str, alerts: list[str]
+) -> None:
+    """The grouping of a rule is `by` and the dimensions of `where` together."""
+    book = load_rules(
+        "groups: [{name: g, rules: [\n"
+        "  {alert: Whole, metric: nps, window: 1h, below: 3},\n"
+        "  {alert: Vip, metric: nps, window: 1h, below: 3, where: {segment: vip}},\n"
+        "  {alert: Segments, metric: nps, window: 1h, below: 3, by: [segment]},\n"
+        "  {alert: VipByChannel, metric: nps, window: 1h, below: 3, by: [channel], where: {segment: vip}}]}]",
+        "r.yml",
+    )
+    for _ in range(2):
+        assert [rule.alert for rule in book.rules_for(slice_key)] == alerts
+
+
+def test_words_that_yaml_would_bend_stay_words() -> None:
+    """`on` is a key, `no` is Norway, and a quoted number is text."""
+    book = rules('{alert: A, on: reply, when: {region: no, segment: "3", product: 0x1F}}')
+    assert [check.operand for check in book.customer_rules[0].tests] == ["no", "3", "0x1F"]
+
+
+def test_equal_durations_name_the_same_window() -> None:
+    """60m is 1h and 1d is 24h."""
+    book = rules("{alert: A, metric: nps, window: 60m, drop: {points: 3, from: 1d}}")
+    assert (book.metric_rules[0].window, book.metric_rules[0].baseline) == ("1h", "24h")
+
+
+def test_the_windows_and_the_confidence_come_from_the_caller() -> None:
+    """Which windows are kept is the deployment's choice."""
+    text = "groups: [{name: g, rules: [{alert: A, metric: nps, window: 30d, below: 3}]}]"
+    with pytest.raises(RuleError):
+        load_rules(text, "r.yml")
+    rule = load_rules(text, "r.yml", windows=("5m", "30d"), confidence=0.9).metric_rules[0]
+    assert (rule.window, rule.confidence) == ("30d", 0.9)
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("90s", 90_000), ("5m", 300_000), ("1h", 3_600_000), ("24h", 86_400_000), ("7d", 604_800_000),
+        ("1w", 604_800_000), ("1h30m", 5_400_000), ("250ms", 250), ("0s", 0),
+        ("", None), ("5", None), ("m", None), ("30m1h", None), ("5 m", None), ("1.5h", None), ("٣m", None),
+    ],
+)  # fmt: skip
+def test_durations_are_those_of_prometheus(text: str, ms: int | None) -> None:
+    """Whole numbers with units, the largest first."""
+    assert parse_duration(text) == ms
+
+
+@given(st.integers(0, 10**12))
+def test_a_duration_survives_being_written_and_read(ms: int) -> None:
+    """duration_text and parse_duration are inverse."""
+    assert parse_duration(duration_text(ms)) == ms
+
+
+FRAGMENTS = st.sampled_from(
+    ["groups", "name", "rules", "alert", "metric", "nps", "window", "1h", "below", "3", "when", "on",
+     "reply", "score", "lte", "{", "}", "[", "]", ":", ": ", "- ", ", ", "\n", "\n  ", "\n    ", "&a ", "*a",
+     "!!", "'", '"', "|", ">", "#", "%", "? ", "drop", "points", "from", "resolve", "{n}", "annotations",
+     "---", "...", "\t", "\x00", "é", "\u2028", "null", "~", "<<", "customer.x", "in", "goals", "by"]
+)  # fmt: skip
+
+
+def reads(text: str) -> None:
+    try:
+        book = load_rules(text, "r.yml")
+    except RuleError as error:
+        assert 1 <= error.line <= text.count("\n") + text.count("\r") + text.count("\x85") + 9
+        assert "\n" not in str(error)
+    else:
+        assert isinstance(book, RuleBook)
+
+
+@given(st.text() | st.lists(FRAGMENTS, max_size=60).map("".join))
+def test_no_text_whatever_raises_anything_but_a_rule_error(text: str) -> None:
+    """The parser never fails in a way of its own."""
+    reads(text)
+
+
+@given(st.data())
+def test_a_right_file_with_one_piece_changed_is_read_or_refused(data: st.DataObject) -> None:
+    """Near misses are refused as cleanly as noise."""
+    start = data.draw(st.integers(0, len(CONTRACT)))
+    end = data.draw(st.integers(start, min(len(CONTRACT), start + 12)))
+    piece = data.draw(FRAGMENTS | st.text(max_size=5))
+    reads(CONTRACT[:start] + piece + CONTRACT[end:])
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_any_value_in_any_field_is_read_or_refused(value: object) -> None:
+    """Well-formed YAML of the wrong shape is refused, never a crash."""
+    shape = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
+    metric = ("by", "where", "window", "below", "drop", "evidence", "confidence", "min_n", "for", "resolve",
+              "cooldown", "severity", "labels", "annotations", "action", "alert", "metric")  # fmt: skip
+    for name in metric:
+        base = {"alert": "A", "metric": "nps", "window": "1h", "below": "3"} | {name: shape}
+        reads("groups: [{name: g, rules: [{" + ", ".join(f"{k}: {v}" for k, v in base.items()) + "}]}]")
+    for name in ("on", "when", "cooldown"):
+        base = {"alert": "A", "on": "reply", "when": "{score: 3}"} | {name: shape}
+        reads("groups: [{name: g, rules: [{" + ", ".join(f"{k}: {v}" for k, v in base.items()) + "}]}]")
+    for name in ("slices", "goals", "groups", "inhibit", "silences", "contact", "hold_out"):
+        reads(f"{name}: {shape}")
