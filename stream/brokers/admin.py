@@ -174,12 +174,12 @@ async def delete(bootstrap: str, names: Iterable[str], security: Mapping[str, An
     Raises:
         BrokerAway: no broker answers.
     """
-    gone = set(names)
-    async with _admin(bootstrap, security) as admin:
-        existing = sorted(gone & (await _found(admin)).keys())
-        if existing:
+    unwanted = set(names)
+    async with _admin(bootstrap, security) as admin, asyncio.timeout(_SETTLE_SECONDS):
+        # Asked for again as long as one is seen: one created a moment ago may only now come into sight.
+        while existing := sorted(unwanted & (await _found(admin)).keys()):
             await admin.delete_topics(existing)
-            await _until(admin, lambda now: not gone & now.keys())
+            await asyncio.sleep(0.05)
 
 
 @contextlib.asynccontextmanager

