@@ -8,9 +8,11 @@ all sources and rolls every window; ``metrics_value`` forms what is published.
 from stream.measures.metric import Metric, MetricValue
 from stream.measures.panes import OK, TOO_EARLY, TOO_LATE, PaneChanges, PaneConfig, SourcePanes
 from stream.measures.partials import Mark, Partial, decode_partial_or_mark, encode_mark, encode_partial
+from stream.measures.publish import metrics_value
 from stream.measures.registry import METRICS, all_values, observation, value_of
 from stream.measures.slices import DIMENSIONS, WHOLE, Dims, Groupings, parse_slice, slice_key
 from stream.measures.stats import Observation, Stats, add, is_empty, merge, subtract
+from stream.measures.windows import Closing, Window, WindowChanges, WindowConfig, Windows, plan
 
 __all__ = [
     "DIMENSIONS",
@@ -19,6 +21,7 @@ __all__ = [
     "TOO_EARLY",
     "TOO_LATE",
     "WHOLE",
+    "Closing",
     "Dims",
     "Groupings",
     "Mark",
@@ -30,6 +33,10 @@ __all__ = [
     "Partial",
     "SourcePanes",
     "Stats",
+    "Window",
+    "WindowChanges",
+    "WindowConfig",
+    "Windows",
     "add",
     "all_values",
     "decode_partial_or_mark",
@@ -37,8 +44,10 @@ __all__ = [
     "encode_partial",
     "is_empty",
     "merge",
+    "metrics_value",
     "observation",
     "parse_slice",
+    "plan",
     "slice_key",
     "subtract",
     "value_of",

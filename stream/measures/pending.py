@@ -1,0 +1,179 @@
+"""Partials of all sources that are not final yet, and how far each source is.
+
+A partial is folded when the frontier passes its ``known``. Usually its source has by then closed ``known``
+itself, nothing more can come, and the cell is forgotten. A source that was carried along as idle may come back
+with more for a ``known`` that has been passed: such news becomes known at the frontier it meets, and only the
+difference to what was folded is folded then. For this the cells of a source are kept until its own mark has
+passed them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from stream.measures.partials import Mark, Partial
+from stream.measures.stats import Stats, minus, plus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+At = tuple[str, int, int]
+"""(source, pane, known): which of a slice's cells."""
+
+Held = tuple[int, int, Stats, Stats | None]
+"""(version, folds, stats, base) of a cell."""
+
+
+class PendingCell(msgspec.Struct, gc=False):
+    """The newest partial of one (slice, source, pane, known).
+
+    Attributes:
+        version: The partial's version.
+        folds: It is folded at the closing of this pane; below the frontier: it has been.
+        stats: Absolute sums (frozen).
+        base: What of them had been folded before ``folds``; None for nothing.
+        before: The cell as it was when folded, if since then, and since it was last written, news came.
+        written: Whether the table holds it.
+    """
+
+    version: int
+    folds: int
+    stats: Stats
+    base: Stats | None = None
+    before: Held | None = None
+    written: bool = False
+
+    def held(self) -> Held:
+        """What the table keeps of it."""
+        return self.version, self.folds, self.stats, self.base
+
+
+class Pending:
+    """Pending cells by slice, the marks, and which cells fold at which closing.
+
+    Args:
+        expected: The sources that must be heard of before anything is final.
+        schedule: Told of every pane at whose closing something folds.
+
+    Attributes:
+        marks: Source -> newest mark.
+        dirty: (slice, cell) of those that changed since last written.
+        gone: (slice, cell) of written ones that are no longer needed.
+        newest: One beyond the newest pane heard of, 0 at first.
+    """
+
+    def __init__(self, expected: Iterable[str], schedule: Callable[[int], None]) -> None:
+        self.marks: dict[str, Mark] = {}
+        self.dirty: dict[tuple[str, At], None] = {}
+        self.gone: list[tuple[str, At]] = []
+        self.newest = 0
+        self._expected: Final = frozenset(expected)
+        self._schedule = schedule
+        self._cells: dict[str, dict[At, PendingCell]] = {}
+        self._folds: dict[int, list[tuple[str, At]]] = {}
+        self._kept: dict[str, set[tuple[str, At]]] = {}  # source -> folded, but not closed by itself
+
+    def offer(self, partial: Partial, frontier: int) -> bool:
+        """Take a partial; False when it says nothing new."""
+        mark = self.marks.get(partial.source)
+        if mark is not None and partial.known < mark.panes_closed:
+            return False  # a repeat: its source had closed it, so its last version came before the mark
+        cells = self._cells.setdefault(partial.slice_key, {})
+        at = (partial.source, partial.pane, partial.known)
+        cell = cells.get(at)
+        if cell is None:
+            cells[at] = cell = PendingCell(partial.version, max(partial.known, frontier), partial.stats)
+            self._fold_at(cell.folds, partial.slice_key, at)
+            self.newest = max(self.newest, partial.pane + 1)
+        elif partial.version <= cell.version:
+            return False
+        else:
+            if cell.folds < frontier:
+                cell.before = cell.before or cell.held()
+                cell.base = cell.stats
+                cell.folds = frontier
+                self._fold_at(frontier, partial.slice_key, at)
+                self._kept.get(partial.source, set()).discard((partial.slice_key, at))
+            cell.version = partial.version
+            cell.stats = partial.stats
+        self.dirty[partial.slice_key, at] = None
+        return True
+
+    def mark(self, mark: Mark, frontier: int) -> int:
+        """Take a mark; returns the frontier that all marks together allow, never below ``frontier``."""
+        old = self.marks.get(mark.source)
+        if old is None or mark.version > old.version:
+            self.marks[mark.source] = mark
+            kept = self._kept.get(mark.source)
+            if kept:
+                for slice_key, at in [cell for cell in kept if cell[1][2] < mark.panes_closed]:
+                    kept.discard((slice_key, at))
+                    self._drop(slice_key, at)
+        return max(frontier, self._allowed())
+
+    def fold(self, known: int) -> dict[int, dict[str, Stats]]:
+        """What becomes known at the closing of ``known``: pane -> slice key -> sums (frozen)."""
+        arrived: dict[int, dict[str, Stats]] = {}
+        for slice_key, at in self._folds.pop(known, ()):
+            cell = self._cells[slice_key][at]
+            source, pane, known_there = at
+            news = cell.stats if cell.base is None else minus(cell.stats, cell.base)
+            by_slice = arrived.setdefault(pane, {})
+            old = by_slice.get(slice_key)
+            by_slice[slice_key] = news if old is None else plus(old, news)
+            mark = self.marks.get(source)
+            if mark is not None and known_there < mark.panes_closed:
+                self._drop(slice_key, at)
+            else:
+                self._kept.setdefault(source, set()).add((slice_key, at))
+        return arrived
+
+    def open_cells(self, slice_key: str, frontier: int) -> Iterator[tuple[int, Stats]]:
+        """(pane, sums not folded yet) of a slice."""
+        for (_, pane, _), cell in self._cells.get(slice_key, {}).items():
+            if cell.folds >= frontier:
+                yield pane, cell.stats if cell.base is None else minus(cell.stats, cell.base)
+
+    def get(self, slice_key: str, at: At) -> PendingCell | None:
+        """The cell, if it is still needed."""
+        return self._cells.get(slice_key, {}).get(at)
+
+    def restore(self, slice_key: str, at: At, held: Held, frontier: int) -> None:
+        """Take back a cell from the table; marks must be there already."""
+        source, pane, known = at
+        version, folds, stats, base = held
+        mark = self.marks.get(source)
+        if folds < frontier:
+            if mark is not None and known < mark.panes_closed:
+                self.gone.append((slice_key, at))
+                return
+            self._kept.setdefault(source, set()).add((slice_key, at))
+        else:
+            self._fold_at(folds, slice_key, at)
+        self._cells.setdefault(slice_key, {})[at] = PendingCell(version, folds, stats, base, written=True)
+        self.newest = max(self.newest, pane + 1)
+
+    def _allowed(self) -> int:
+        expected = self._expected
+        if not expected <= self.marks.keys():
+            return 0
+        marks = [mark for source, mark in self.marks.items() if source in expected]
+        moving = [mark.panes_closed for mark in marks if not mark.idle]
+        return min(moving) if moving else max((mark.panes_closed for mark in marks), default=0)
+
+    def _fold_at(self, known: int, slice_key: str, at: At) -> None:
+        waiting = self._folds.get(known)
+        if waiting is None:
+            self._folds[known] = waiting = []
+            self._schedule(known)
+        waiting.append((slice_key, at))
+
+    def _drop(self, slice_key: str, at: At) -> None:
+        cells = self._cells[slice_key]
+        if cells.pop(at).written:
+            self.gone.append((slice_key, at))
+        if not cells:
+            del self._cells[slice_key]
+        self.dirty.pop((slice_key, at), None)

@@ -1,0 +1,354 @@
+"""Windows against brute force: any batches, any interleaving, late events, gaps, idle sources, crashes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.measures import Mark, Partial, Window, WindowConfig, Windows, encode_mark, plan
+from stream.measures.offline import Reply, explain, final_stats
+from stream.measures.windows import partition_of
+from tests.measures.world import END, PANES, SOURCES, WINDOWS, Owner, Source, oracle, order, plain_run, worlds
+
+FINAL = (END - PANES.lateness_ms) // PANES.pane_ms
+seeds = st.integers(0, 2**32)
+
+
+def some(windows):
+    """Without the windows that hold nothing."""
+    return {name: stats for name, stats in windows.items() if stats}
+
+
+def states(closings, until):
+    """Every slice's windows at every instant, as a subscriber who keeps the newest closing sees them."""
+    seen = {}
+    for instant in range(until + 1):
+        closing = closings.get(instant)
+        if closing is not None:
+            seen.update({key: some(windows) for key, windows in closing.changed.items()})
+        yield instant, {key: windows for key, windows in seen.items() if windows}
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), seeds)
+def test_every_instant_equals_brute_force(logs, seed):
+    """At every instant every window of every slice is what a plain computation over the replies gives."""
+    known, marks = oracle(logs)
+    _, owner = plain_run(logs, seed)
+    assert owner.windows.frontier == min(marks.values()) == FINAL
+    for instant, seen in states(owner.closings, FINAL):
+        assert seen == final_stats(known, instant, WINDOWS), instant
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), seeds, seeds)
+def test_closings_do_not_depend_on_batches_or_interleaving(logs, one, other):
+    """The sequence of closings is a function of each source's own log."""
+    assert list(plain_run(logs, one)[1].closings.items()) == list(plain_run(logs, other)[1].closings.items())
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), seeds)
+def test_idle_sources_lose_nothing(logs, seed):
+    """What a source has to say after it was passed over as idle is counted from the instant it comes back."""
+    known, _ = oracle(logs)
+    log, owner = plain_run(logs, seed, idle=0.4)
+    again = Owner(log)
+    again.drain()
+    assert again.closings == owner.closings
+    instant = owner.windows.frontier
+    assert instant >= FINAL
+    expected = final_stats(known, instant, WINDOWS)
+    assert {key: some(owner.windows.values(key)) for key in owner.windows.slices()} == expected
+
+
+@settings(max_examples=250, deadline=None)
+@given(worlds(), seeds, st.sampled_from([0.0, 0.3]))
+def test_crashes_change_nothing(logs, seed, idle):
+    """Whatever part of the writes a crash loses, closings repeat with the same figures and the end is exact."""
+    rng = random.Random(seed)
+    log: list[bytes] = []
+    sources = [Source(name, records) for name, records in logs.items()]
+    owner = Owner(log)
+    for source in order(rng, sources):
+        source.batch(rng.choice([1, 2, 5, 100]), log, crash=rng if rng.random() < 0.4 else None)
+        if rng.random() < idle:
+            log.append(encode_mark(rng.choice(sources).panes.idle_mark())[1])
+        if rng.random() < 0.6:
+            owner.batch(rng.choice([1, 3, 10, 100]), crash=rng if rng.random() < 0.4 else None)
+    while owner.position < len(log):
+        owner.batch(rng.choice([3, 10, 100]), crash=rng if rng.random() < 0.3 else None)
+    owner.batch(0)
+    owner.batch(0)
+    known, _ = oracle(logs)
+    instant = owner.windows.frontier
+    expected = final_stats(known, instant, WINDOWS)
+    assert {key: some(owner.windows.values(key)) for key in owner.windows.slices()} == expected
+    calm = Owner(log)
+    calm.drain()
+    assert owner.closings == calm.closings
+    if not idle:
+        assert owner.closings == plain_run(logs, seed)[1].closings
+    _nothing_left_over(owner, instant)
+
+
+def _nothing_left_over(owner, frontier):
+    """The durable table holds what windows cover, and no cell that is folded and closed."""
+    for key in owner.table:
+        _, kind, *rest = key.split("|", 4)
+        if kind == "e":
+            tier_ms, pane = int(rest[0]), int(rest[1])
+            longest = max(w.length_ms for w in WINDOWS.windows if w.tier_ms == tier_ms)
+            assert (pane * tier_ms + longest) // WINDOWS.pane_ms >= frontier
+        assert kind != "c"
+
+
+@settings(max_examples=40, deadline=None)
+@given(worlds(), seeds)
+def test_sources_forget_what_is_closed(logs, seed):
+    """When all is closed a source's table holds its entry and its members, and no cells."""
+    rng = random.Random(seed)
+    for name, records in logs.items():
+        source = Source(name, records)
+        while source.left(0):
+            source.batch(rng.choice([1, 2, 5]), [], crash=rng if rng.random() < 0.4 else None)
+        source.batch(0, [])
+        assert {key.split("|")[1] for key in source.table} <= {"s", "m"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(worlds(), seeds)
+def test_provisional_holds_everything_heard(logs, seed):
+    """Provisional values are the final ones plus all that is heard of and within the window's final start."""
+    rng = random.Random(seed)
+    log: list[bytes] = []
+    sources = [Source(name, records[:-2]) for name, records in logs.items()]
+    for source in sources:
+        while source.left(0):
+            source.batch(rng.choice([1, 2, 5]), log)
+    owner = Owner(log)
+    owner.drain()
+    known, _ = explain(
+        [reply for records in logs.values() for reply in records[:-2]],
+        PANES.pane_ms,
+        PANES.lateness_ms,
+        [("segment",)],
+        2,
+    )
+    frontier = owner.windows.frontier
+    for window in WINDOWS.windows:
+        start = -(-frontier * 10 // window.tier_ms) * window.tier_ms - window.length_ms
+        inside = [k._replace(known=-1, pane=frontier - 1) for k in known if k.pane * 10 >= start]
+        expected = final_stats(inside, max(frontier, 1), WINDOWS) if frontier else {}
+        if frontier:
+            got = owner.windows.provisional("{}")[window.name]
+            assert got == expected.get("{}", {}).get(window.name, {})
+
+
+def partial(pane, version=1, known=None, source="s", slice_key="{}", n=1):
+    """A partial of ``n`` promoters."""
+    return Partial(slice_key, source, pane, pane if known is None else known, {"nps": [n, 0, 0]}, version)
+
+
+def closings(windows, *messages):
+    """Apply and close."""
+    for message in messages:
+        windows.apply(message)
+    return list(windows.close())
+
+
+def small(sources=("s",)):
+    """One window of three panes."""
+    windows = Windows(0, WindowConfig(10, (Window("w", 30, 10),)), sources)
+    windows.ready()
+    return windows
+
+
+def test_a_window_opens_and_empties():
+    """A reply is in the window for its length and then leaves it; nothing in between is reported."""
+    seen = closings(small(), partial(5), Mark("s", 100, False, (2, False)))
+    assert [(c.instant, c.as_of_ms, c.changed) for c in seen] == [
+        (6, 60, {"{}": {"w": {"nps": [1, 0, 0]}}}),
+        (9, 90, {"{}": {"w": {}}}),
+    ]
+
+
+def test_gaps_cost_nothing():
+    """A frontier that jumps by years passes over the empty instants without visiting them."""
+    windows = small()
+    seen = closings(windows, partial(5), partial(10**9), Mark("s", 10**12, False, (2, False)))
+    assert [c.instant for c in seen] == [6, 9, 10**9 + 1, 10**9 + 4]
+    assert windows.frontier == 10**12
+
+
+def test_a_source_never_heard_of_holds_the_frontier():
+    """Nothing is final before every expected source was heard of, if only as idle."""
+    windows = small(("s", "t"))
+    assert closings(windows, partial(5), Mark("s", 100, False, (1, False))) == []
+    assert [c.instant for c in closings(windows, Mark("t", -1, True, (-1, True)))] == [6, 9]
+
+
+def test_the_slowest_source_that_is_not_idle_decides():
+    """The frontier is the smallest mark of those not idle, the largest when all are, and never falls."""
+    windows = small(("s", "t"))
+    closings(windows, Mark("s", 100, False, (1, False)), Mark("t", 40, False, (1, False)))
+    assert windows.frontier == 40
+    closings(windows, Mark("t", 40, True, (1, True)))
+    assert windows.frontier == 100
+    closings(windows, Mark("s", 120, True, (1, True)))
+    assert windows.frontier == 120
+    closings(windows, Mark("t", 50, False, (2, False)))
+    assert windows.frontier == 120
+
+
+def test_an_unexpected_source_counts_but_does_not_hold():
+    """Partials of a source that is no longer expected are counted; its marks decide nothing."""
+    windows = small()
+    seen = closings(windows, partial(5, source="old"), Mark("s", 7, False, (1, False)))
+    assert [c.instant for c in seen] == [6]
+    closings(windows, Mark("old", 0, False, (1, False)), Mark("s", 9, False, (2, False)))
+    assert windows.frontier == 9
+
+
+def test_the_higher_version_holds():
+    """Of two partials of one cell the higher version counts, in whatever order they come."""
+    windows = small()
+    seen = closings(
+        windows,
+        partial(5, version=7, n=3),
+        partial(5, version=4, n=2),
+        Mark("s", 6, False, (7, False)),
+        partial(5, version=4, n=2),
+    )
+    assert seen[0].changed["{}"]["w"] == {"nps": [3, 0, 0]}
+    assert windows.provisional("{}") == {"w": {"nps": [3, 0, 0]}}
+
+
+def test_news_from_an_idle_source_is_counted_once():
+    """A cell that was folded while its source was idle adds only what is new when it comes again."""
+    windows = small(("s", "t"))
+    closings(
+        windows, partial(5, version=1, n=2), Mark("s", 4, True, (1, True)), Mark("t", 6, False, (1, False))
+    )
+    assert windows.values("{}") == {"w": {"nps": [2, 0, 0]}}
+    seen = closings(
+        windows, partial(5, version=3, n=5), Mark("s", 7, False, (3, False)), Mark("t", 7, False, (2, False))
+    )
+    assert [(c.instant, c.changed) for c in seen] == [(7, {"{}": {"w": {"nps": [5, 0, 0]}}})]
+
+
+def test_wake_asks_for_an_instant_at_which_nothing_changes():
+    """A slice is reported at an instant somebody waits for, also one it asks for while closing."""
+    windows = small()
+    windows.apply(partial(5))
+    windows.apply(Mark("s", 20, False, (2, False)))
+    seen = []
+    for closing in windows.close():
+        seen.append((closing.instant, closing.changed["{}"]["w"]))
+        if closing.instant == 6:
+            windows.wake(7, "{}")
+        if closing.instant == 9:
+            windows.wake(2, "{}")  # past: the next instant
+            windows.wake(15, "{}")
+    assert seen == [(6, {"nps": [1, 0, 0]}), (7, {"nps": [1, 0, 0]}), (9, {}), (10, {}), (15, {})]
+
+
+def test_wake_knows_slices_nobody_heard_of():
+    """Asking for a slice without data gives empty windows."""
+    windows = small()
+    windows.wake(3, '{"segment":"vip"}')
+    assert closings(windows, Mark("s", 3, False, (1, False)))[0].changed == {'{"segment":"vip"}': {"w": {}}}
+
+
+def test_older_than_the_longest_window_is_dropped():
+    """A late partial that no window covers any more changes nothing and is not reported."""
+    windows = small()
+    assert closings(windows, partial(5, known=50), Mark("s", 60, False, (2, False))) == []
+    assert closings(windows) == []
+    assert windows.slices() == []
+
+
+def test_changes_need_an_exhausted_close():
+    """State is written between messages only."""
+    windows = small()
+    windows.apply(partial(5))
+    with pytest.raises(RuntimeError, match="not exhausted"):
+        windows.changes()
+    assert list(windows.close()) == []
+    assert windows.changes().progress is not None
+    assert windows.changes().progress is None
+
+
+def test_touched_since_last_asked():
+    """Slices are named once for each time something new was heard of them."""
+    windows = small()
+    closings(windows, partial(5), partial(5))
+    assert windows.touched() == {"{}"}
+    assert windows.touched() == set()
+    assert windows.newest == 6
+
+
+def test_entries_name_their_partition():
+    """Every table key begins with the partition, and foreign ones are refused."""
+    windows = Windows(7, plan(10_000), SOURCES)
+    windows.ready()
+    closings(windows, partial(5))
+    changes = windows.changes()
+    keys = [key for key, _ in [*changes.entries, changes.progress]]
+    assert [partition_of(key) for key in keys] == [7, 7]
+    with pytest.raises(ValueError, match="another partition"):
+        Windows(8, plan(10_000), SOURCES).restore(keys[0], b"")
+
+
+def test_windows_that_were_given_up_are_deleted():
+    """Panes of a tier that no window uses any more are deleted at the next opportunity."""
+    windows = Windows(0, plan(10_000), ["s"])
+    windows.ready()
+    closings(windows, partial(5), Mark("s", 6, False, (1, False)))
+    changes = windows.changes()
+    fewer = Windows(0, plan(10_000, ("5m",)), ["s"])
+    for key, value in [*changes.entries, changes.progress]:
+        fewer.restore(key, value)
+    fewer.ready()
+    assert fewer.values("{}") == {"5m": {"nps": [1, 0, 0]}}
+    assert sorted(fewer.changes().tombstones) == ["0|e|300000|0|{}", "0|e|3600000|0|{}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tier_ms"),
+    [("90s", 10_000), ("5m", 10_000), ("1h", 10_000), ("6h", 300_000), ("24h", 300_000), ("7d", 3_600_000),
+     ("30d", 3_600_000), ("90d", 21_600_000)],
+)  # fmt: skip
+def test_plan(name, tier_ms):
+    """Windows find their usual tier by their length."""
+    assert plan(10_000, (name,)).tiers == (tier_ms,)
+    assert plan(10_000, ("5m", "1h", "24h", "7d", "30d", "90d")).tiers == (
+        10_000,
+        300_000,
+        3_600_000,
+        21_600_000,
+    )
+
+
+@pytest.mark.parametrize("names", [(), ("5m", "5m"), ("five",), ("",), ("5",), ("m",), ("0m",), ("15s",)])
+def test_wrong_plans(names):
+    """Windows that cannot be are refused."""
+    with pytest.raises(ValueError, match=r"window|name"):
+        plan(10_000, names)
+
+
+def test_tiers_must_nest():
+    """A tier is made of whole panes of the next finer."""
+    with pytest.raises(ValueError, match="not made of"):
+        WindowConfig(10, (Window("a", 60, 20), Window("b", 60, 30)))
+
+
+def test_offline_known_by_hand():
+    """A reply behind its source's watermark is known at the watermark, others at their own pane."""
+    replies = [Reply("s", time_ms, (None,) * 7, "nps", 10) for time_ms in (5, 100, 20, 76)]
+    known, marks = explain(replies, 10, 25)
+    assert [(k.pane, k.known) for k in known] == [(0, 0), (10, 10), (2, 7), (7, 7)]
+    assert marks == {"s": 7}
