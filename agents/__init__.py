@@ -1,0 +1,1 @@
+"""Thin Faust agents: take a batch, call a core, publish, write tables. No arithmetic, no rule logic."""

@@ -103,7 +103,7 @@ class BatchApp(faust.App):
 
     def new_consumer(self, **options: Any) -> aiokafka.AIOKafkaConsumer:
         """Make a consumer without a group on this app's brokers."""
-        transport = cast(BatchTransport, self.transport)
+        transport = cast("BatchTransport", self.transport)
         return aiokafka.AIOKafkaConsumer(
             bootstrap_servers=server_list(transport.url, transport.default_port),
             group_id=None,
@@ -155,4 +155,3 @@ class BatchApp(faust.App):
         """Let lanes take batches again, after a rebalance."""
         for lanes in self.lanes:
             lanes.reopen()
-

@@ -13,15 +13,15 @@ class Record(Protocol):
     """One Kafka record as fetched; keys and values are raw bytes, timestamps epoch milliseconds."""
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int: ...  # noqa: D102 - see the class
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int: ...  # noqa: D102 - see the class
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None: ...  # noqa: D102 - see the class
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...  # noqa: D102 - see the class
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102 - see the class
 
 
 @dataclass(slots=True, eq=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 

@@ -1,0 +1,51 @@
+"""What every agent of a worker shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stream import topics
+from stream.alerting.events import CONTENT_TYPE, encode_event
+from stream.engine import Outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream.alerting.claims import Claim
+    from stream.alerting.rules import RuleBook
+    from stream.engine import BatchApp
+    from stream.pipeline import PipelineConfig
+    from stream.serving import ReadModel, Telemetry
+    from stream.settings import Settings
+
+ALERT_HEADERS = [("content-type", CONTENT_TYPE.encode())]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The worker's app, settings, rules and outlets; ``readmodel`` None where there is no Redis."""
+
+    app: BatchApp
+    settings: Settings
+    config: PipelineConfig
+    book: RuleBook
+    telemetry: Telemetry
+    readmodel: ReadModel | None
+
+    async def publish(self, topic: str, records: list[Outgoing]) -> None:
+        """Publish and wait until the brokers have it all."""
+        if records:
+            await self.app.batch_producer.send_many(topic, records)
+
+    async def publish_alerts(self, claims: Iterable[Claim]) -> None:
+        """Publish claims as alert events, then let the read model and the counters know."""
+        events = [(claim, encode_event(claim)) for claim in claims]
+        await self.publish(
+            topics.ALERTS,
+            [Outgoing(claim.fingerprint.encode(), event, ALERT_HEADERS) for claim, event in events],
+        )
+        for claim, event in events:
+            self.telemetry.alert(claim.alert, claim.state)
+            if self.readmodel is not None:
+                self.readmodel.offer_alert(claim.fingerprint, claim.state, claim.as_of_ms, event)

@@ -1,0 +1,128 @@
+"""``cx.touchpoints`` and ``cx.replies``: one customer, one partition, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from schemas.deadletter import DeadLetterHeaders, Reason
+from stream import topics
+from stream.alerting.customer_rules import CustomerRules
+from stream.engine import Lanes, Outgoing
+from stream.measures import encode_mark, encode_partial
+from stream.pipeline import CustomersPartition
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable
+
+    from agents.context import Context
+    from stream.engine import Batch, BatchTable
+    from stream.measures import Mark, Partial
+    from stream.pipeline import CustomersChanges, DeadLetter
+
+
+class CustomersAgent:
+    """Folds inputs into customers and panes; publishes partials, customer alerts and dead letters."""
+
+    def __init__(self, context: Context, customers: BatchTable, panes: BatchTable) -> None:
+        self._context = context
+        self._customers = customers
+        self._panes = panes
+        self._rules = CustomerRules(context.book) if context.book.customer_rules else None
+        self._parts: dict[int, CustomersPartition] = {}
+        self._active_at: dict[tuple[str, int], float] = {}
+        self._idle: set[tuple[str, int]] = set()
+        self.lanes = Lanes(context.app, self.handle)
+
+    async def recovered(self) -> None:
+        """Tables are complete for a new assignment: start from them."""
+        self._parts.clear()
+        self._active_at.clear()
+        self._idle.clear()
+
+    async def consume(self, stream: AsyncIterable[Batch]) -> None:
+        """Queue batches into their partition's lane."""
+        async for batch in stream:
+            self.lanes.submit(batch)
+
+    async def handle(self, partition: int, batches: list[Batch]) -> None:
+        """Do all that a partition's batches ask for, durably, in the order that a crash allows."""
+        started = monotonic()
+        changes = self._part(partition).run([(batch.topic, batch.records) for batch in batches])
+        context = self._context
+        await asyncio.gather(
+            context.publish_alerts(changes.claims),
+            context.publish(topics.DEADLETTERS, [_dead(d, partition) for d in changes.deadletters]),
+            context.publish(topics.PARTIALS, self._partials(changes.partials, changes.marks)),
+        )
+        await self._panes.write(partition, changes.cells)
+        await self._customers.write(partition, changes.customers)
+        await self._panes.write(partition, changes.sources)
+        self._count(partition, batches, changes, monotonic() - started)
+
+    async def idle(self) -> None:
+        """Now and then: let caught-up, silent partitions stop holding the others back."""
+        context = self._context
+        limit = context.settings.idle_after_ms / 1000
+        for topic in topics.INPUTS:
+            for partition in context.app.assigned(topic):
+                source = (topic, partition)
+                if not context.app.caught_up(topic, partition):
+                    self._active_at[source] = monotonic()
+                    continue
+                if (
+                    source in self._idle
+                    or monotonic() - self._active_at.setdefault(source, monotonic()) < limit
+                ):
+                    continue
+                self._idle.add(source)
+                await context.publish(
+                    topics.PARTIALS, self._partials([], [self._part(partition).idle(topic)])
+                )
+
+    def _part(self, partition: int) -> CustomersPartition:
+        part = self._parts.get(partition)
+        if part is None:
+            part = self._parts[partition] = CustomersPartition(
+                partition,
+                self._context.config,
+                self._rules,
+                self._customers.partition(partition),
+                self._panes.partition(partition),
+            )
+        return part
+
+    def _partials(self, partials: list[Partial], marks: list[Mark]) -> list[Outgoing]:
+        """Partials to their slice's owner, then the marks to every owner."""
+        found = [Outgoing(*encode_partial(partial)) for partial in partials]
+        for mark in marks:
+            key, value = encode_mark(mark)
+            found += [Outgoing(key, value, (), p) for p in range(self._context.config.partitions)]
+        return found
+
+    def _count(self, partition: int, batches: list[Batch], changes: CustomersChanges, seconds: float) -> None:
+        telemetry = self._context.telemetry
+        now = monotonic()
+        for batch in batches:
+            telemetry.batch(batch.topic, len(batch), seconds)
+            self._active_at[batch.topic, partition] = now
+            self._idle.discard((batch.topic, partition))
+        for (topic, verdict), n in changes.verdicts.items():
+            telemetry.records(topic, verdict, n)
+        for dead in changes.deadletters:
+            telemetry.deadletter(dead.reason)
+        for reason, n in changes.decisions.items():
+            telemetry.decision(reason, n)
+
+
+def _dead(dead: DeadLetter, partition: int) -> Outgoing:
+    record = dead.record
+    headers = DeadLetterHeaders.model_construct(
+        reason=Reason(dead.reason),
+        detail=dead.detail,
+        topic=dead.topic,
+        partition=partition,
+        offset=record.offset,
+    )
+    return Outgoing(record.key, record.value, [*record.headers, *headers.to_kafka()], partition)

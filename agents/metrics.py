@@ -1,0 +1,94 @@
+"""``cx.partials``: one slice, one owner; merges panes, rolls windows, judges rules."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from stream import topics
+from stream.alerting.claims import ClaimRecord, MarkRecord, encode_record
+from stream.engine import Lanes, Outgoing
+from stream.pipeline import MetricsPartition
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable
+
+    from agents.context import Context
+    from stream.engine import Batch, BatchTable
+    from stream.pipeline.metrics import MetricsRecord
+
+LANE_PARTITION = 0
+
+
+class MetricsAgent:
+    """Keeps the windows of every slice; publishes metrics, and claims into the ordered lane."""
+
+    def __init__(self, context: Context, windows: BatchTable) -> None:
+        self._context = context
+        self._windows = windows
+        self._parts: dict[int, MetricsPartition] = {}
+        self.lanes = Lanes(context.app, self.handle)
+
+    async def recovered(self) -> None:
+        """Tables are complete for a new assignment: start from them."""
+        for partition in self._parts:
+            self._context.telemetry.owner_lost(partition)
+        self._parts.clear()
+
+    async def consume(self, stream: AsyncIterable[Batch]) -> None:
+        """Queue batches into their partition's lane."""
+        async for batch in stream:
+            self.lanes.submit(batch)
+
+    async def handle(self, partition: int, batches: list[Batch]) -> None:
+        """Do all that a partition's batches ask for, durably, in the order that a crash allows."""
+        started = monotonic()
+        part = self._part(partition)
+        changes = part.run(record.value for batch in batches for record in batch.records)
+        lane = [
+            Outgoing(None, encode_record(ClaimRecord(partition, claim)), (), LANE_PARTITION)
+            for claim in changes.claims
+        ]
+        if changes.mark_ms is not None:
+            lane.append(
+                Outgoing(None, encode_record(MarkRecord(partition, changes.mark_ms)), (), LANE_PARTITION)
+            )
+        await asyncio.gather(
+            self._publish(partition, changes.metrics), self._context.publish(topics.CLAIMS, lane)
+        )
+        await self._windows.write(partition, changes.entries)
+        await self._windows.write(partition, changes.progress)
+        telemetry = self._context.telemetry
+        for batch in batches:
+            telemetry.batch(batch.topic, len(batch), monotonic() - started)
+        for reason, n in changes.decisions.items():
+            telemetry.decision(reason, n)
+
+    async def provisional(self) -> None:
+        """Now and then: what the windows say so far. Alerts never look at it."""
+        for partition in self._context.app.assigned(topics.PARTIALS):
+            part = self._parts.get(partition)
+            if part is not None:
+                await self._publish(partition, part.provisional())
+
+    async def _publish(self, partition: int, metrics: list[MetricsRecord]) -> None:
+        context = self._context
+        await context.publish(
+            topics.METRICS, [Outgoing(record.slice_key.encode(), record.payload) for record in metrics]
+        )
+        for record in metrics:
+            if context.readmodel is not None:
+                context.readmodel.offer_metrics(
+                    record.slice_key, record.as_of_ms, record.final, record.payload
+                )
+            if record.final:
+                context.telemetry.values(partition, record.slice_key, record.values)
+
+    def _part(self, partition: int) -> MetricsPartition:
+        part = self._parts.get(partition)
+        if part is None:
+            part = self._parts[partition] = MetricsPartition(
+                partition, self._context.config, self._context.book, self._windows.partition(partition)
+            )
+        return part

@@ -1,0 +1,291 @@
+"""The only place where things are wired together: settings in, a running worker out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.errors import KafkaError
+from mode import Service
+
+from agents.alerts import AlertsAgent
+from agents.context import Context
+from agents.customers import CustomersAgent
+from agents.metrics import MetricsAgent
+from stream import topics
+from stream.alerting.rules import RuleBook, load_rules
+from stream.brokers import admin
+from stream.brokers.security import aiokafka_security
+from stream.customers import SIGNALS, CustomerConfig
+from stream.customers import stamp_of as customer_stamp
+from stream.engine import BatchApp
+from stream.intake import Limits
+from stream.measures import Groupings, PaneConfig
+from stream.pipeline import PipelineConfig
+from stream.serving import Health, OpsServer, ReadModel, Telemetry
+
+if TYPE_CHECKING:
+    from faust.types import StreamT
+
+    from stream.engine import Batch
+    from stream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: How long the broker waits for a heartbeat before it gives a dead worker's partitions away, seconds.
+SESSION_TIMEOUT_S = 10.0
+HEARTBEAT_S = 3.0
+RETRY_S = (1.0, 2.0, 5.0, 10.0)
+
+
+def load_book(settings: Settings) -> RuleBook:
+    """Read the rules file.
+
+    Raises:
+        RuleError: the file is wrong, with file, line, rule and field.
+        ValueError: ``CX_RULES`` names no file that can be read.
+    """
+    if settings.rules is None:
+        return RuleBook("")
+    try:
+        text = settings.rules.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ValueError(
+            f"CX_RULES: {settings.rules} cannot be read as UTF-8 text ({type(exc).__name__})"
+        ) from None
+    return load_rules(text, str(settings.rules), signals=SIGNALS, confidence=settings.confidence)
+
+
+def pipeline_config(settings: Settings, book: RuleBook) -> PipelineConfig:
+    """What of the settings decides the outcome."""
+    return PipelineConfig(
+        topics=topics.INPUTS,
+        partitions=settings.partitions,
+        groupings=Groupings(book.groupings, settings.max_members),
+        limits=Limits(max_bytes=settings.max_record_bytes),
+        panes=PaneConfig(
+            settings.pane_ms, settings.lateness_ms, settings.late_horizon_ms, settings.max_ahead_ms
+        ),
+        customers=CustomerConfig(
+            dedup_horizon_ms=settings.dedup_horizon_ms, dedup_per_customer=settings.dedup_per_customer
+        ),
+        confidence=settings.confidence,
+    )
+
+
+class Worker:
+    """One worker process: the Faust app with its agents, and what it shows of itself.
+
+    Raises:
+        RuleError, ValueError: rules or settings are wrong.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.telemetry = Telemetry()
+        self.health = Health()
+        book = load_book(settings)
+        config = pipeline_config(settings, book)
+        url = settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
+        self.readmodel = ReadModel(url, self.telemetry) if url else None
+        self.app = app = BatchApp(
+            settings.app_id,
+            broker=[f"kafka://{address.strip()}" for address in settings.brokers.split(",")],
+            hot_topics=[*topics.INPUTS, topics.PARTIALS, topics.CLAIMS],
+            max_inflight_records=settings.max_inflight_records,
+            max_batch_records=settings.max_batch_records,
+            stall_after_s=settings.stall_after_ms / 1000,
+            broker_commit_interval=settings.commit_interval_ms / 1000,
+            broker_session_timeout=SESSION_TIMEOUT_S,
+            broker_heartbeat_interval=HEARTBEAT_S,
+            producer_compression_type=None if settings.compression == "none" else settings.compression,
+            consumer_auto_offset_reset="earliest",
+            autodiscover=False,
+            **_faust_security(settings),
+        )
+        context = Context(app, settings, config, book, self.telemetry, self.readmodel)
+        self.customers = CustomersAgent(
+            context,
+            app.batch_table(topics.CUSTOMERS_TABLE, source=topics.REPLIES, stamp_of=customer_stamp),
+            app.batch_table(topics.PANES_TABLE, source=topics.REPLIES),
+        )
+        self.metrics = MetricsAgent(context, app.batch_table(topics.WINDOWS_TABLE, source=topics.PARTIALS))
+        self.alerts = AlertsAgent(context, app.batch_table(topics.LANE_TABLE, source=topics.CLAIMS))
+        self._declare_agents()
+        self.server = OpsServer(settings.http_host, settings.http_port, self.telemetry, self.health)
+        self._checks()
+        self._last_look: tuple[float, int] = (monotonic(), 0)
+
+    def _declare_agents(self) -> None:
+        app = self.app
+        app.recovered_hooks += [self.customers.recovered, self.metrics.recovered, self.alerts.recovered]
+
+        @app.agent(app.hot_topic(topics.TOUCHPOINTS), name="touchpoints")
+        async def touchpoints(stream: StreamT[Batch]) -> None:
+            await self.customers.consume(stream)
+
+        @app.agent(app.hot_topic(topics.REPLIES), name="replies")
+        async def replies(stream: StreamT[Batch]) -> None:
+            await self.customers.consume(stream)
+
+        @app.agent(app.hot_topic(topics.PARTIALS), name="metrics")
+        async def metrics(stream: StreamT[Batch]) -> None:
+            await self.metrics.consume(stream)
+
+        @app.agent(app.hot_topic(topics.CLAIMS), name="alerts")
+        async def alerts(stream: StreamT[Batch]) -> None:
+            await self.alerts.consume(stream)
+
+        settings = self.settings
+
+        @app.service
+        class Housekeeping(Service):
+            """What happens now and then rather than on a record."""
+
+            @Service.task
+            async def _provisional(service) -> None:  # noqa: N805 - the worker is `self` here
+                while not service.should_stop:
+                    await service.sleep(settings.provisional_every_ms / 1000)
+                    await self.metrics.provisional()
+
+            @Service.task
+            async def _idle(service) -> None:  # noqa: N805
+                while not service.should_stop:
+                    await service.sleep(min(1.0, settings.idle_after_ms / 4000))
+                    await self.customers.idle()
+
+            @Service.task
+            async def _gauges(service) -> None:  # noqa: N805
+                while not service.should_stop:
+                    await service.sleep(1.0)
+                    self._look()
+
+    def _checks(self) -> None:
+        app = self.app
+        self.health.register(
+            "partitions",
+            lambda: (
+                not app.rebalancing
+                and not app.in_recovery
+                and bool(app.batch_consumer and app.batch_consumer.flow_active),
+                "rebalancing" if app.rebalancing else "recovering tables" if app.in_recovery else "assigned",
+            ),
+        )
+        self.health.register("progress", self._progress)
+        if self.readmodel is not None:
+            self.health.register("redis", self.readmodel.ready_check)
+
+    def _progress(self) -> tuple[bool, str]:
+        found = self.app.watchdog.reasons(monotonic())
+        if not found:
+            return True, "every partition with work makes progress"
+        return False, "; ".join(f"{tp.topic}/{tp.partition}: {why}" for tp, why in found.items())
+
+    def _look(self) -> None:
+        """Set the gauges that are looked at rather than counted."""
+        consumer = self.app.batch_consumer
+        if consumer is None:
+            return
+        self.telemetry.inflight(consumer.in_flight.records)
+        for tp, lag in self.app.lags().items():
+            self.telemetry.lag(tp.topic, tp.partition, lag)
+        busy = consumer.in_flight.oldest() or consumer.in_flight.pending()
+        self.telemetry.commit_age(monotonic() - consumer.last_commit_at if busy else 0.0)
+
+    async def run(self) -> int:
+        """Run until told to stop; returns the exit code.
+
+        Raises:
+            LayoutWrong: the topics on the broker are not as they must be.
+            ListenError: the ops address is taken.
+        """
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, stop.set)
+        await self.server.start()
+        logger.info("serving /metrics and /health on http://%s:%d", self.settings.http_host, self.server.port)
+        try:
+            if not await self._broker_ready(stop):
+                return 0
+            if self.readmodel is not None:
+                await self.readmodel.start()
+            return await self._run_app(stop)
+        finally:
+            if self.readmodel is not None:
+                await self.readmodel.stop()
+            await self.server.stop()
+
+    async def _run_app(self, stop: asyncio.Event) -> int:
+        app = self.app
+        await app.maybe_start()
+        stopped = asyncio.create_task(stop.wait())
+        crashed = asyncio.create_task(app._crashed.wait())  # noqa: SLF001 - mode has no public way to wait
+        try:
+            await asyncio.wait([stopped, crashed], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            crashed.cancel()
+        failed = app.crashed
+        if failed:
+            logger.error("the worker stops: %s; its supervisor should start it again", app._crash_reason)  # noqa: SLF001
+        with suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                await app.stop()
+        return 1 if failed else 0
+
+    async def _broker_ready(self, stop: asyncio.Event) -> bool:
+        """Wait for the broker and check the topics; False when told to stop meanwhile."""
+        layout = topics.layout(self.settings.app_id, self.settings.partitions)
+        attempt = 0
+        while not stop.is_set():
+            try:
+                await admin.check(self.settings.brokers, layout, security=aiokafka_security(self.settings))
+            except (admin.BrokerAway, KafkaError, OSError) as exc:
+                wait = RETRY_S[min(attempt, len(RETRY_S) - 1)]
+                attempt += 1
+                logger.warning(
+                    "CX_BROKERS %s: not reachable (%s); trying again in %.0f s",
+                    self.settings.brokers,
+                    type(exc).__name__,
+                    wait,
+                )
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), wait)
+            else:
+                return True
+        return False
+
+
+def _faust_security(settings: Settings) -> dict[str, Any]:
+    if settings.security_protocol == "PLAINTEXT":
+        return {}
+    import faust  # noqa: PLC0415 - only where it is asked for
+
+    context = aiokafka_security(settings)["ssl_context"]
+    if settings.sasl_password is None:
+        return {"broker_credentials": faust.SSLCredentials(context=context)}
+    return {
+        "broker_credentials": faust.SASLCredentials(
+            username=settings.sasl_username,
+            password=settings.sasl_password.get_secret_value(),
+            ssl_context=context,
+        )
+    }
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker until SIGTERM or SIGINT; returns the exit code (0 in good order, 1 after a crash).
+
+    Raises:
+        RuleError, LayoutWrong, ListenError, ValueError: as ``Worker``; nothing was started.
+    """
+
+    async def main() -> int:
+        return await Worker(settings).run()
+
+    return asyncio.run(main())
