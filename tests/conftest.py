@@ -43,8 +43,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("kafka")
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
     """The last lines say which real part was not there, so that a skip is never overlooked."""
+    yield  # pytest's own summary, first
     if not _MISSING:
         return
     terminalreporter.section("A REAL PART IS MISSING", sep="!", red=True, bold=True)
