@@ -52,6 +52,13 @@ def judge(text: str, limits: Limits) -> Event | Rejection:
         limits: of which only ``max_attributes`` matters here.
     """
     try:
+        return _judge(text, limits)
+    except RecursionError:  # the caller is deep itself: the limit on depth is far below the parsers'
+        return Rejection(Reason.TOO_DEEP, "$: too many levels")
+
+
+def _judge(text: str, limits: Limits) -> Event | Rejection:
+    try:
         raw = _fields(text)
     except msgspec.ValidationError:
         return Rejection(Reason.BAD_TYPE, "$: must be an object")
@@ -66,7 +73,7 @@ def judge(text: str, limits: Limits) -> Event | Rejection:
     try:
         record = model.model_validate(known)
     except ValidationError as error:
-        return _rejection(error.errors(include_url=False, include_input=False)[0])
+        return _rejection(error.errors(include_url=False)[0])
     if isinstance(record, Touchpoint) and len(record.attributes or ()) > limits.max_attributes:
         return Rejection(Reason.OUT_OF_RANGE, f"$.attributes: at most {limits.max_attributes} entries")
     return event_of(record)
@@ -106,6 +113,8 @@ def _values(raw: dict[str, msgspec.Raw], model: type[Record]) -> dict[str, Any] 
 
 def _rejection(error: ErrorDetails) -> Rejection:
     kind, path = error["type"], _path(error["loc"])
+    if kind == "literal_error" and not isinstance(error["input"], str):
+        kind = "string_type"  # of a word that is none, pydantic says only that it is not in the list
     if kind in _OWN:  # raised by the models' own checks, which word their rules without values
         reason, rule = _OWN[kind], error["msg"]
     else:

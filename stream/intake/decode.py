@@ -86,10 +86,10 @@ def _structured(text: str, limits: Limits) -> Event | Rejection:
     if isinstance(inner, Rejection):
         return inner
     try:
-        data = inner.decode()
+        data = str(inner, "utf-8")
     except UnicodeDecodeError:
         return Rejection(Reason.NOT_JSON, "$.data_base64: must be UTF-8")
-    if _too_deep(data, limits.max_depth):  # what came in as base64 was not measured yet
+    if isinstance(inner, bytes) and _too_deep(data, limits.max_depth):
         return _deeper_than(limits)
     result = _record(data, limits)
     if isinstance(result, Rejection):
