@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from stream.alerting.rules import load_rules
+from stream.brokers.kafka import VERSION, KafkaServer
 from stream.cli.root import cx
 from stream.settings import Settings
 
@@ -101,6 +102,27 @@ def test_ports_are_published_on_loopback_only(services: dict[str, dict[str, Any]
     for service in services.values():
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), port
+
+
+def test_kafka_accepts_its_settings(
+    services: dict[str, dict[str, Any]], kafka: KafkaServer, tmp_path: Path
+) -> None:
+    """A real Kafka of the image's version takes the broker's settings, named as the image names them."""
+    service = services["kafka"]
+    assert service["image"].endswith(f":{VERSION}")
+    given = {key: value for key, value in service["environment"].items() if key != "KAFKA_HEAP_OPTS"}
+    cluster = given.pop("CLUSTER_ID")
+    given["KAFKA_LOG_DIRS"] = str(tmp_path / "data")
+    properties = tmp_path / "server.properties"
+    properties.write_text(
+        "".join(
+            f"{key.removeprefix('KAFKA_').lower().replace('_', '.')}={value}\n"
+            for key, value in given.items()
+        )
+    )
+    done = kafka.run_tool("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data" / "meta.properties").exists()
 
 
 def test_the_example_rules_are_rules() -> None:
