@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
@@ -41,7 +41,7 @@ class Reason(StrEnum):
 class DeadLetterHeaders(Wire):
     """The headers of a dead letter. ``detail`` names a path and a rule, never a value."""
 
-    reason: Reason
+    reason: Annotated[Reason, Field(strict=False)]
     detail: str
     topic: str = Field(description="where the record was read")
     partition: int = Field(ge=0)
