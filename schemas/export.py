@@ -58,7 +58,7 @@ def json_schema(name: str) -> dict[str, Any]:
     schema = MODELS[name].model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:cx-pulse:schema:cx.{name}.v{VERSION.partition(".")[0]}",
+        "$id": f"urn:cx-pulse:schema:cx.{name}.v{VERSION.partition('.')[0]}",
         **schema,
     }
 
