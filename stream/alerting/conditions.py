@@ -6,8 +6,9 @@ the way: a run of crossings is unbroken when every step in it crossed.
 
 What counts as a crossing, in order:
 
-1. a value must be there (else ``no_data``), on at least ``min_n`` replies (else ``not_enough_replies``);
-   with drop and rise the same holds for the earlier window;
+1. a value must be there (else ``no_data``), on at least ``min_n`` replies (else ``not_enough_replies``,
+   as where an interval is asked for and there is none); with drop and rise the same holds for the
+   earlier window;
 2. the value must be beyond the line (else ``ok``): strictly for below and above; for drop and rise the
    change must reach the points;
 3. with ``evidence: interval`` so must the whole confidence interval (else ``interval_straddles``). The
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -104,21 +105,16 @@ class Step(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What the windows say at one instant.
+    """What a claim shows: the value, and for drop and rise the earlier one and the change from it."""
 
-    ``verdict`` is None for a crossing, else the reason why it is none. ``clear``: a firing alert is
-    over. ``change`` and its interval: current minus earlier value, for drop and rise.
-    """
-
-    verdict: Reason | None
-    clear: bool = False
-    current: MetricLike | None = None
+    current: MetricLike
     earlier: MetricLike | None = None
     change: float | None = None
     change_interval: tuple[float, float] | None = None
 
 
-_NO_DATA: Final = Reading(Reason.NO_DATA)
+Values: TypeAlias = "Callable[[str], MetricLike | None]"
+
 _IDLE: Final = {reason: Step(None, reason) for reason in Reason}
 _encoder: Final = msgspec.json.Encoder()
 _states: Final = msgspec.json.Decoder(State)
@@ -142,7 +138,7 @@ def step(
     rule: MetricRule,
     slice_key: str,
     state: State | None,
-    values: Callable[[str], MetricLike | None],
+    values: Values,
     *,
     instant: int,
     t_ms: int,
@@ -159,22 +155,21 @@ def step(
     """
     if state is not None and instant <= state.instant:
         return Step(state, Reason.REPLAYED, None, wake_at(rule, state))
-    reading = read(rule, values)
     if state is not None and state.phase is Phase.FIRING:
-        return _firing(rule, slice_key, state, reading, instant=instant, t_ms=t_ms)
-    verdict = reading.verdict
-    if verdict is not None:
-        if state is None:
-            return _IDLE[verdict]
-        if state.phase is Phase.INACTIVE:
-            return Step(state, verdict)
-        ended = State(instant, Phase.INACTIVE, quiet_until_ms=state.quiet_until_ms)
-        return Step(ended, verdict, None, None, changed=True)
-    return _crossing(rule, slice_key, state, reading, instant=instant, t_ms=t_ms)
+        return _firing(rule, slice_key, state, values, instant=instant, t_ms=t_ms)
+    verdict = crossing(rule, values)
+    if verdict is None:
+        return _crossed(rule, slice_key, state, values, instant=instant, t_ms=t_ms)
+    if state is None:
+        return _IDLE[verdict]
+    if state.phase is Phase.INACTIVE:
+        return Step(state, verdict)
+    ended = State(instant, Phase.INACTIVE, quiet_until_ms=state.quiet_until_ms)
+    return Step(ended, verdict, None, None, changed=True)
 
 
-def _crossing(
-    rule: MetricRule, slice_key: str, state: State | None, reading: Reading, *, instant: int, t_ms: int
+def _crossed(
+    rule: MetricRule, slice_key: str, state: State | None, values: Values, *, instant: int, t_ms: int
 ) -> Step:
     since, quiet_until = t_ms, None
     if state is not None:
@@ -188,31 +183,24 @@ def _crossing(
         if state is None or changed:
             state = State(instant, Phase.PENDING, since, None, quiet_until)
         return Step(state, reason, None, wake_at(rule, state), changed)
-    claim = metric_claim(
-        rule, slice_key, reading, Reason.FIRST_CROSSING, as_of_ms=t_ms, starts_at_ms=t_ms, since_ms=since
-    )
-    return Step(State(instant, Phase.FIRING, since, t_ms), Reason.FIRST_CROSSING, claim, None, changed=True)
+    reason = Reason.FIRST_CROSSING
+    shown = look(rule, values)
+    claim = metric_claim(rule, slice_key, shown, reason, as_of_ms=t_ms, starts_at_ms=t_ms, since_ms=since)
+    return Step(State(instant, Phase.FIRING, since, t_ms), reason, claim, None, changed=True)
 
 
 def _firing(
-    rule: MetricRule, slice_key: str, state: State, reading: Reading, *, instant: int, t_ms: int
+    rule: MetricRule, slice_key: str, state: State, values: Values, *, instant: int, t_ms: int
 ) -> Step:
-    if not reading.clear:
-        silent = reading.verdict in (Reason.NO_DATA, Reason.NOT_ENOUGH_REPLIES)
-        return Step(state, reading.verdict if silent and reading.verdict else Reason.STILL_FIRING)
-    starts_at = t_ms if state.starts_at_ms is None else state.starts_at_ms
-    claim = metric_claim(
-        rule,
-        slice_key,
-        reading,
-        Reason.RESOLVED,
-        as_of_ms=t_ms,
-        starts_at_ms=starts_at,
-        since_ms=state.since_ms,
-    )
+    held = holding(rule, values)
+    if held is not None:
+        return Step(state, held)
+    start = t_ms if state.starts_at_ms is None else state.starts_at_ms
+    reason, since = Reason.RESOLVED, state.since_ms
+    shown = look(rule, values)
+    claim = metric_claim(rule, slice_key, shown, reason, as_of_ms=t_ms, starts_at_ms=start, since_ms=since)
     quiet_until = t_ms + rule.cooldown_ms if rule.cooldown_ms else None
-    ended = State(instant, Phase.INACTIVE, quiet_until_ms=quiet_until)
-    return Step(ended, Reason.RESOLVED, claim, None, changed=True)
+    return Step(State(instant, Phase.INACTIVE, quiet_until_ms=quiet_until), reason, claim, None, changed=True)
 
 
 def wake_at(rule: MetricRule, state: State | None) -> int | None:
@@ -230,54 +218,84 @@ def disposable(state: State, t_ms: int) -> bool:
     return state.phase is Phase.INACTIVE and (state.quiet_until_ms is None or state.quiet_until_ms <= t_ms)
 
 
-def read(rule: MetricRule, values: Callable[[str], MetricLike | None]) -> Reading:
-    """What the windows say about a rule, whatever came before."""
+def crossing(rule: MetricRule, values: Values) -> Reason | None:
+    """None where the line is crossed, else why it is not."""
     current = values(rule.window)
     if current is None or current.n == 0:
-        return _NO_DATA
+        return Reason.NO_DATA
     if rule.baseline is not None:
-        return _read_change(rule, current, values(rule.baseline))
-    below = rule.kind is Kind.BELOW
-    value, line = current.value, rule.threshold
-    crosses = value < line if below else value > line
-    if rule.resolve_at is None:
-        clear = not crosses
-    else:
-        clear = value > rule.resolve_at if below else value < rule.resolve_at
-    verdict = None if crosses else Reason.OK
+        return _change_crossing(rule, current, values(rule.baseline))
     if current.n < rule.min_n:
-        verdict, clear = Reason.NOT_ENOUGH_REPLIES, False
-    elif crosses and rule.evidence is Evidence.INTERVAL:
-        verdict = _evidence(current.interval, line, below=below, touching=False)
-    return Reading(verdict, clear, current)
-
-
-def _read_change(rule: MetricRule, current: MetricLike, earlier: MetricLike | None) -> Reading:
-    if earlier is None or earlier.n == 0:
-        return Reading(Reason.NO_DATA, False, current)
-    change = current.value - earlier.value
-    drop = rule.kind is Kind.DROP
-    moved = -change if drop else change
-    crosses = moved >= rule.threshold
-    clear = not crosses if rule.resolve_at is None else moved < rule.resolve_at
-    verdict = None if crosses else Reason.OK
-    interval = difference(current, earlier)
-    if current.n < rule.min_n or earlier.n < rule.min_n:
-        verdict, clear = Reason.NOT_ENOUGH_REPLIES, False
-    elif crosses and rule.evidence is Evidence.INTERVAL:
-        line = -rule.threshold if drop else rule.threshold
-        verdict = _evidence(interval, line, below=drop, touching=True)
-    return Reading(verdict, clear, current, earlier, change, interval)
-
-
-def _evidence(
-    interval: tuple[float, float] | None, line: float, *, below: bool, touching: bool
-) -> Reason | None:
+        return Reason.NOT_ENOUGH_REPLIES
+    line = rule.threshold
+    below = rule.kind is Kind.BELOW
+    if not (current.value < line if below else current.value > line):
+        return Reason.OK
+    if rule.evidence is Evidence.NONE:
+        return None
+    interval = current.interval
     if interval is None:
         return Reason.NOT_ENOUGH_REPLIES
-    edge = interval[1] if below else interval[0]
-    beyond = edge < line if below else edge > line
-    return None if beyond or (touching and edge == line) else Reason.INTERVAL_STRADDLES
+    beyond = interval[1] < line if below else interval[0] > line
+    return None if beyond else Reason.INTERVAL_STRADDLES
+
+
+def _change_crossing(rule: MetricRule, current: MetricLike, earlier: MetricLike | None) -> Reason | None:
+    if earlier is None or earlier.n == 0:
+        return Reason.NO_DATA
+    if current.n < rule.min_n or earlier.n < rule.min_n:
+        return Reason.NOT_ENOUGH_REPLIES
+    if _moved(rule, current, earlier) < rule.threshold:
+        return Reason.OK
+    if rule.evidence is Evidence.NONE:
+        return None
+    interval = difference(current, earlier)
+    if interval is None:
+        return Reason.NOT_ENOUGH_REPLIES
+    least = -interval[1] if rule.kind is Kind.DROP else interval[0]
+    return None if least >= rule.threshold else Reason.INTERVAL_STRADDLES
+
+
+def holding(rule: MetricRule, values: Values) -> Reason | None:
+    """None where a firing alert is over, else why it goes on."""
+    current = values(rule.window)
+    earlier = None if rule.baseline is None else values(rule.baseline)
+    if (
+        current is None
+        or current.n == 0
+        or (rule.baseline is not None and (earlier is None or earlier.n == 0))
+    ):
+        return Reason.NO_DATA
+    if current.n < rule.min_n or (earlier is not None and earlier.n < rule.min_n):
+        return Reason.NOT_ENOUGH_REPLIES
+    end, value = rule.resolve_at, current.value
+    if earlier is not None:
+        over = _moved(rule, current, earlier) < (rule.threshold if end is None else end)
+    elif rule.kind is Kind.BELOW:
+        over = value >= rule.threshold if end is None else value > end
+    else:
+        over = value <= rule.threshold if end is None else value < end
+    return None if over else Reason.STILL_FIRING
+
+
+def look(rule: MetricRule, values: Values) -> Reading:
+    """What a claim shows of the windows.
+
+    Raises:
+        ValueError: there is no value; a claim is made only where there is one.
+    """
+    current = values(rule.window)
+    if current is None:
+        raise ValueError("a claim about a metric needs its value")
+    earlier = None if rule.baseline is None else values(rule.baseline)
+    if earlier is None:
+        return Reading(current)
+    return Reading(current, earlier, current.value - earlier.value, difference(current, earlier))
+
+
+def _moved(rule: MetricRule, current: MetricLike, earlier: MetricLike) -> float:
+    """How far the value has gone in the rule's direction."""
+    return earlier.value - current.value if rule.kind is Kind.DROP else current.value - earlier.value
 
 
 def difference(current: MetricLike, earlier: MetricLike) -> tuple[float, float] | None:

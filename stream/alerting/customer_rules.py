@@ -31,6 +31,8 @@ _FEW: Final = frozenset(
     {"metric", "kind", "score", "question", "pillar", "survey", "currency",
      "segment", "stage", "touchpoint", "channel", "product", "variant", "region"}
 )  # fmt: skip
+_SIGNAL: Final = "customer."
+_ATTRIBUTE: Final = "attributes."
 _REMEMBERED: Final = 50_000
 
 
@@ -65,9 +67,12 @@ class Match(NamedTuple):
 
 
 class _Compiled(NamedTuple):
+    """A rule's tests by what they cost: few values, the record's other fields, the customer's signals."""
+
     rule: CustomerRule
     cheap: tuple[tuple[str, Passes], ...]
-    dear: tuple[tuple[str, Passes], ...]
+    own: tuple[tuple[str, Passes], ...]
+    signals: tuple[tuple[str, Passes], ...]
 
 
 class CustomerRules:
@@ -132,15 +137,13 @@ class CustomerRules:
     ) -> tuple[Match, ...]:
         known: Mapping[str, Any] | None = None
         matches = []
-        for rule, _, dear in left:
-            for name, passes in dear:
-                if name.startswith("customer."):
-                    if known is None:
-                        known = signals()
-                    value = known.get(name[9:])
-                else:
-                    value = _value(event, name)
-                if not passes(value):
+        for rule, _, own, asked in left:
+            if own and not all(passes(_value(event, name)) for name, passes in own):
+                continue
+            if asked and known is None:
+                known = signals()
+            for name, passes in asked:
+                if known is None or not passes(known.get(name)):
                     break
             else:
                 last = fired.get(rule.alert)
@@ -153,16 +156,22 @@ class CustomerRules:
 
 
 def _compile(rule: CustomerRule) -> _Compiled:
-    cheap = tuple((test.field, check_of(test)) for test in rule.tests if test.field in _FEW)
-    dear = tuple((test.field, check_of(test)) for test in rule.tests if test.field not in _FEW)
-    # What the record itself says is tested before what is known of the customer.
-    return _Compiled(rule, cheap, tuple(sorted(dear, key=lambda one: one[0].startswith("customer."))))
+    cheap, own, signals = [], [], []
+    for test in rule.tests:
+        passes = check_of(test)
+        if test.field in _FEW:
+            cheap.append((test.field, passes))
+        elif test.field.startswith(_SIGNAL):
+            signals.append((test.field.removeprefix(_SIGNAL), passes))
+        else:
+            own.append((test.field, passes))
+    return _Compiled(rule, tuple(cheap), tuple(own), tuple(signals))
 
 
 def _value(event: EventLike, name: str) -> Any:
-    if name.startswith("attributes."):
+    if name.startswith(_ATTRIBUTE):
         attributes: Mapping[str, Any] | None = getattr(event, "attributes", None)
-        return None if attributes is None else attributes.get(name[11:])
+        return None if attributes is None else attributes.get(name.removeprefix(_ATTRIBUTE))
     return getattr(event, name)
 
 
@@ -173,8 +182,8 @@ def _claim(rule: CustomerRule, event: EventLike, signals: Mapping[str, Any]) -> 
     at = event.time_ms
     seen: dict[str, Value] = {name: _value(event, name) for name in sorted(SHOWN[rule.on])}
     for test in rule.tests:
-        if test.field.startswith("customer."):
-            seen[test.field] = signals.get(test.field[9:])
+        if test.field.startswith(_SIGNAL):
+            seen[test.field] = signals.get(test.field.removeprefix(_SIGNAL))
     reply = rule.on is On.REPLY
     values: dict[str, Value] = {
         **labels,

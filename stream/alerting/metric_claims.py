@@ -25,15 +25,9 @@ def metric_claim(
     starts_at_ms: int,
     since_ms: int | None,
 ) -> Claim:
-    """The claim of a transition at ``as_of_ms``; ``since_ms``: when the line was first crossed.
-
-    Raises:
-        ValueError: the reading has no value.
-    """
+    """The claim of a transition at ``as_of_ms``; ``since_ms``: when the line was first crossed."""
     state: Literal["firing", "resolved"] = "resolved" if reason == "resolved" else "firing"
     current = reading.current
-    if current is None:
-        raise ValueError("a claim about a metric needs its value")
     slice_ = dict(sorted(slice_of(slice_key).items()))
     labels = slice_ | dict(rule.labels)
     mark = fingerprint(rule.alert, labels)

@@ -38,21 +38,23 @@ SLICE = '{"segment":"vip"}'
 
 @dataclass(frozen=True)
 class Value:
+    """A value as measures hands it over."""
+
     value: float
     n: int = 100
     interval: tuple[float, float] | None = None
 
 
-def rule_of(fields: str) -> MetricRule:
+def _rule_of(fields: str) -> MetricRule:
     text = f"groups: [{{name: g, rules: [{{alert: A, metric: nps, by: [segment], window: 1h, {fields}}}]}}]"
     return load_rules(text, "r.yml").metric_rules[0]
 
 
-def at(rule: MetricRule, state: State | None, t_ms: int, values: dict[str, Value | None]) -> Step:
+def _at(rule: MetricRule, state: State | None, t_ms: int, values: dict[str, Value | None]) -> Step:
     return step(rule, SLICE, state, values.get, instant=t_ms // PANE_MS, t_ms=t_ms)
 
 
-def value_of(words: list[str]) -> Value | None:
+def _value_of(words: list[str]) -> Value | None:
     if words == ["nothing"]:
         return None
     interval = None
@@ -62,7 +64,7 @@ def value_of(words: list[str]) -> Value | None:
     return Value(float(words[0]), int(words[1]), interval)
 
 
-def run(rule: MetricRule, timeline: str) -> list[Claim]:
+def _run(rule: MetricRule, timeline: str) -> list[Claim]:
     """Walk a timeline, check every reason and phase, and return the claims made on the way."""
     state: State | None = None
     claims = []
@@ -72,10 +74,10 @@ def run(rule: MetricRule, timeline: str) -> list[Claim]:
         t_ms = parse_duration(when)
         assert t_ms is not None, line
         current, _, earlier = given_words.partition(" from ")
-        values = {rule.window: value_of(current.split())}
+        values = {rule.window: _value_of(current.split())}
         if rule.baseline:
-            values[rule.baseline] = value_of(earlier.split())
-        result = at(rule, state, t_ms + PANE_MS, values)
+            values[rule.baseline] = _value_of(earlier.split())
+        result = _at(rule, state, t_ms + PANE_MS, values)
         phase = "inactive" if result.state is None else str(result.state.phase)
         assert f"{result.reason} {phase}" == expected.strip(), line
         assert result.changed == (result.state != state), line
@@ -256,13 +258,13 @@ TIMELINES = {
 def test_timeline(name: str) -> None:
     """Each timeline is a rule of its own: its name says which."""
     fields, timeline, states = TIMELINES[name]
-    assert [claim.state for claim in run(rule_of(fields), timeline)] == states
+    assert [claim.state for claim in _run(_rule_of(fields), timeline)] == states
 
 
 def test_the_claims_of_one_firing_tell_when_it_began_and_ended() -> None:
     """starts_at is when it fired, since when the line was first crossed; the resolved claim keeps both."""
-    fired, over = run(
-        rule_of("below: 30, for: 5m"),
+    fired, over = _run(
+        _rule_of("below: 30, for: 5m"),
         """
         0s: 20 60 -> still_pending pending
         5m: 20 60 -> first_crossing firing
@@ -279,26 +281,26 @@ def test_the_claims_of_one_firing_tell_when_it_began_and_ended() -> None:
 
 def test_a_timer_is_asked_for_while_pending_and_fires_without_a_change() -> None:
     """wake_at is the end of `for`, or of the cooldown if that is later; else there is none."""
-    rule = rule_of("below: 30, for: 5m, cooldown: 20m")
+    rule = _rule_of("below: 30, for: 5m, cooldown: 20m")
     low, high = {"1h": Value(20)}, {"1h": Value(50)}
-    first = at(rule, None, 10_000, low)
+    first = _at(rule, None, 10_000, low)
     assert first.wake_at_ms == wake_at(rule, first.state) == 310_000
-    fired = at(rule, first.state, 310_000, low)
+    fired = _at(rule, first.state, 310_000, low)
     assert (fired.reason, fired.wake_at_ms) == (Reason.FIRST_CROSSING, None)
-    over = at(rule, fired.state, 400_000, high)
+    over = _at(rule, fired.state, 400_000, high)
     assert over.wake_at_ms is None
-    again = at(rule, over.state, 500_000, low)
+    again = _at(rule, over.state, 500_000, low)
     assert (again.reason, again.wake_at_ms) == (Reason.STILL_PENDING, 400_000 + 1_200_000)
     assert again.state is not None
-    assert at(rule, again.state, 1_600_000, low).reason is Reason.FIRST_CROSSING
+    assert _at(rule, again.state, 1_600_000, low).reason is Reason.FIRST_CROSSING
 
 
 def test_a_step_taken_already_is_not_taken_again() -> None:
     """An instant at or before that of the state changes nothing and claims nothing."""
-    rule = rule_of("below: 30, for: 1m")
-    pending = at(rule, None, 50_000, {"1h": Value(20)})
+    rule = _rule_of("below: 30, for: 1m")
+    pending = _at(rule, None, 50_000, {"1h": Value(20)})
     for t_ms in (30_000, 50_000):
-        replayed = at(rule, pending.state, t_ms, {"1h": Value(90)})
+        replayed = _at(rule, pending.state, t_ms, {"1h": Value(90)})
         assert (replayed.state, replayed.reason, replayed.claim) == (pending.state, Reason.REPLAYED, None)
         assert replayed.wake_at_ms == 110_000
 
@@ -314,12 +316,12 @@ def test_a_state_may_be_dropped_once_it_says_nothing_more() -> None:
 
 def test_the_interval_of_a_difference_is_newcombes() -> None:
     """Newcombe 1998, method 10, example (a): 56/70 and 48/80 differ by 0.2, interval 0.0524 to 0.3339."""
-    found = difference(Value(56 / 70, 70, wilson(56, 70)), Value(48 / 80, 80, wilson(48, 80)))
+    found = difference(Value(56 / 70, 70, _wilson(56, 70)), Value(48 / 80, 80, _wilson(48, 80)))
     assert found == pytest.approx((0.0524, 0.3339), abs=5e-5)
     assert difference(Value(1), Value(1, 1, (0, 2))) is None
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
+def _wilson(hits: int, n: int) -> tuple[float, float]:
     z, p = 1.959964, hits / n
     centre = (p + z * z / 2 / n) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / 4 / n / n) / (1 + z * z / n)
@@ -329,7 +331,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 # The whole history, recomputed: what fires when, straight from the definitions.
 
 
-def crosses(rule: MetricRule, value: Value | None) -> bool:
+def _crosses(rule: MetricRule, value: Value | None) -> bool:
     if value is None or value.n < rule.min_n or value.value >= rule.threshold:
         return False
     if rule.evidence == "none":
@@ -337,7 +339,7 @@ def crosses(rule: MetricRule, value: Value | None) -> bool:
     return value.interval is not None and value.interval[1] < rule.threshold
 
 
-def clears(rule: MetricRule, value: Value | None) -> bool:
+def _clears(rule: MetricRule, value: Value | None) -> bool:
     if value is None or value.n < rule.min_n:
         return False
     if rule.resolve_at is None:
@@ -345,18 +347,18 @@ def clears(rule: MetricRule, value: Value | None) -> bool:
     return value.value > rule.resolve_at
 
 
-def brute_force(rule: MetricRule, history: list[tuple[int, Value | None]]) -> list[tuple[str, int]]:
+def _brute_force(rule: MetricRule, history: list[tuple[int, Value | None]]) -> list[tuple[str, int]]:
     """Transitions by definition: at every instant look back over everything."""
     transitions: list[tuple[str, int]] = []
     for index, (t, value) in enumerate(history):
         if transitions and transitions[-1][0] == "firing":
-            if clears(rule, value):
+            if _clears(rule, value):
                 transitions.append(("resolved", t))
             continue
         ended = transitions[-1][1] if transitions else None
         run_of_crossings = []
         for earlier, old in reversed(history[: index + 1]):
-            if not crosses(rule, old) or (ended is not None and earlier <= ended):
+            if not _crosses(rule, old) or (ended is not None and earlier <= ended):
                 break
             run_of_crossings.append(earlier)
         lasted = bool(run_of_crossings) and t - run_of_crossings[-1] >= rule.for_ms
@@ -382,7 +384,7 @@ RULES = st.builds(
 HISTORIES = st.lists(st.tuples(st.integers(1, 6), VALUES), max_size=40)
 
 
-def walk(rule: MetricRule, changes: list[tuple[int, Value | None]], crash: int | None) -> list[Claim]:
+def _walk(rule: MetricRule, changes: list[tuple[int, Value | None]], crash: int | None) -> list[Claim]:
     """The machine as its caller runs it: steps at changes and at timers, with one crash in between."""
     claims: dict[str, Claim] = {}
     state: State | None = None
@@ -399,7 +401,7 @@ def walk(rule: MetricRule, changes: list[tuple[int, Value | None]], crash: int |
         values[instant] = value
         wake = wake_at(rule, state)
         if instant in by_instant or (wake is not None and instant * PANE_MS >= wake):
-            result = at(rule, state, instant * PANE_MS, {"1h": value})
+            result = _at(rule, state, instant * PANE_MS, {"1h": value})
             state = result.state
             if result.claim is not None:
                 assert claims.setdefault(result.claim.id, result.claim) == result.claim
@@ -418,7 +420,7 @@ def test_the_machine_agrees_with_the_whole_history_recomputed(
     fields: str, gaps: list[tuple[int, Value | None]], crash: int | None
 ) -> None:
     """Firing and resolving are those of the definitions, with timers, whatever crashes in between."""
-    rule = rule_of(fields)
+    rule = _rule_of(fields)
     changes: list[tuple[int, Value | None]] = []
     instant = 0
     for gap, value in gaps:
@@ -429,5 +431,5 @@ def test_the_machine_agrees_with_the_whole_history_recomputed(
         value = by_instant.get(index, value)
         history.append((index * PANE_MS, value))
     if instant:
-        got = [(claim.state, claim.as_of_ms) for claim in walk(rule, changes, crash)]
-        assert got == brute_force(rule, history)
+        got = [(claim.state, claim.as_of_ms) for claim in _walk(rule, changes, crash)]
+        assert got == _brute_force(rule, history)

@@ -29,7 +29,7 @@ groups:
 """
 
 
-def refused(text: str) -> RuleError:
+def _refused(text: str) -> RuleError:
     with pytest.raises(RuleError) as caught:
         load_rules(text, "rules.yml", signals=SIGNALS)
     error = caught.value
@@ -41,7 +41,7 @@ def refused(text: str) -> RuleError:
     return error
 
 
-def body(head: str, fields: str) -> str:
+def _body(head: str, fields: str) -> str:
     return head + "".join(f"        {line}\n" for line in fields.splitlines())
 
 
@@ -229,7 +229,7 @@ FILE_CASES = [
 @pytest.mark.parametrize(("fields", "field", "problem"), METRIC_CASES)
 def test_a_wrong_metric_rule_names_its_line_rule_and_field(fields: str, field: str, problem: str) -> None:
     """A metric rule that is wrong is refused with the place and a way out."""
-    error = refused(body(METRIC, fields))
+    error = _refused(_body(METRIC, fields))
     assert (error.rule, error.field) == ("Low", field)
     assert problem in error.problem
 
@@ -237,7 +237,7 @@ def test_a_wrong_metric_rule_names_its_line_rule_and_field(fields: str, field: s
 @pytest.mark.parametrize(("fields", "field", "problem"), MISSING_CASES)
 def test_a_missing_field_is_reported_where_its_rule_begins(fields: str, field: str, problem: str) -> None:
     """What is not there has no line of its own: the rule's first line is named."""
-    error = refused(body(METRIC.rstrip() + "  # <-\n", fields))
+    error = _refused(_body(METRIC.rstrip() + "  # <-\n", fields))
     assert (error.rule, error.field) == ("Low", field)
     assert problem in error.problem
 
@@ -245,7 +245,7 @@ def test_a_missing_field_is_reported_where_its_rule_begins(fields: str, field: s
 @pytest.mark.parametrize(("fields", "field", "problem"), CUSTOMER_CASES)
 def test_a_wrong_customer_rule_names_its_line_rule_and_field(fields: str, field: str, problem: str) -> None:
     """A customer rule that is wrong is refused with the place and a way out."""
-    error = refused(body(CUSTOMER, fields))
+    error = _refused(_body(CUSTOMER, fields))
     assert (error.rule, error.field) == ("One", field)
     assert problem in error.problem
 
@@ -253,41 +253,41 @@ def test_a_wrong_customer_rule_names_its_line_rule_and_field(fields: str, field:
 @pytest.mark.parametrize(("fields", "field"), [("on: reply", "when"), ("when: {score: 1}", "on")])
 def test_on_and_when_come_together(fields: str, field: str) -> None:
     """Either of `on` and `when` alone is refused at the rule's line."""
-    error = refused(body(CUSTOMER.rstrip() + "  # <-\n", fields))
+    error = _refused(_body(CUSTOMER.rstrip() + "  # <-\n", fields))
     assert (error.rule, error.field) == ("One", field)
 
 
 @pytest.mark.parametrize(("text", "field", "problem"), FILE_CASES)
 def test_a_wrong_file_names_its_line_and_field(text: str, field: str, problem: str) -> None:
     """Whatever is wrong outside the rules is refused with its line."""
-    error = refused(text)
+    error = _refused(text)
     assert error.field == field
     assert problem in error.problem
 
 
 def test_two_alerts_of_one_name_are_refused_at_the_second() -> None:
     """Alert names are unique in a file, over all groups and kinds of rules."""
-    text = body(METRIC, "metric: nps\nwindow: 1h\nbelow: 3")
+    text = _body(METRIC, "metric: nps\nwindow: 1h\nbelow: 3")
     text += "  - name: h\n    rules:\n      - alert: Low  # <-\n        on: reply\n        when: {score: 1}\n"
-    error = refused(text)
+    error = _refused(text)
     assert (error.rule, error.field) == ("Low", "alert")
     assert "already on line 8" in error.problem
 
 
 def test_the_error_reads_as_one_line_with_everything_in_it() -> None:
     """The text is file, line, rule, field, problem: what a terminal shows."""
-    error = refused(body(METRIC, "metric: nps\nwindow: 1h\nbelow: low  # <-"))
+    error = _refused(_body(METRIC, "metric: nps\nwindow: 1h\nbelow: low  # <-"))
     assert str(error) == "rules.yml:11: rule 'Low': below: must be a number, not 'low'"
 
 
 @pytest.mark.parametrize("text", ["a: b\n" * 300_000, "é" * 600_000, "#" * (1024 * 1024 + 1)])
 def test_a_file_over_one_mebibyte_is_refused_unread(text: str) -> None:
     """Size is judged in bytes, before any parsing."""
-    error = refused(text)
+    error = _refused(text)
     assert "larger than 1 MiB" in error.problem
 
 
 def test_a_bomb_of_aliases_is_refused_at_its_first_alias() -> None:
     """Aliases are never expanded."""
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]  # <-\nc: [*b,*b,*b,*b,*b,*b]\n"
-    assert "alias" in refused(bomb).problem
+    assert "alias" in _refused(bomb).problem
