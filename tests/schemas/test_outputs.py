@@ -1,0 +1,69 @@
+"""What the rooms write is what the models promise."""
+
+import json
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from schemas import AlertEvent, Metrics
+from schemas.export import json_schema
+from stream.alerting.claims import Action, Claim, fingerprint
+from stream.alerting.events import encode_event
+from stream.measures import Stats, add, all_values, observation
+
+REPLIES: list[tuple[str, float, tuple[float, float], bool]] = [
+    ("nps", 9, (0, 10), True),
+    ("nps", 3, (0, 10), True),
+    ("csat", 4, (1, 5), True),
+    ("ces", 6, (1, 7), True),
+]
+
+
+@pytest.mark.parametrize("last", [("ces", 2.5, (1, 5), False), ("csat", 10, (1, 10), True)])
+def test_measured_values_fit_the_metrics_contract(last: tuple[str, float, tuple[float, float], bool]) -> None:
+    """Values of every metric, of one reply or several, on one scale or two, fit the model and its document."""
+    stats: Stats = {}
+    for reply in [*REPLIES, last]:
+        seen = observation(*reply)
+        assert seen is not None
+        add(stats, *seen)
+    values = {metric: {"1h": value} for metric, value in all_values(stats, 0.95).items()}
+    message = {"slice": {"segment": "vip"}, "as_of": "2026-03-01T12:00:00Z", "final": True, "metrics": values}
+    encoded = msgspec.json.encode(message)
+    assert set(Metrics.model_validate_json(encoded).metrics) == {"nps", "csat", "ces"}
+    jsonschema.validate(json.loads(encoded), json_schema("metrics"), cls=jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(
+    "action", [None, Action("callback"), Action("callback", "retail", 1_772_366_400_000)]
+)
+@pytest.mark.parametrize(
+    ("subject", "figures", "baseline"),
+    [
+        ("nps{segment=vip}", {"metric": "nps", "window": "1h", "value": 12.5, "n": 9, "below": 30}, None),
+        (
+            "csat{}",
+            {"metric": "csat", "drop": {"points": 10.0, "from": "7d"}},
+            {"window": "7d", "value": 80.0},
+        ),
+        ("customer:c-1", {"signal": "reply", "reasons": ["score lte 6"]}, None),
+    ],
+)
+def test_alerts_fit_the_alert_contract(
+    subject: str, figures: dict[str, Any], baseline: dict[str, Any] | None, action: Action | None
+) -> None:
+    """An event made of a claim fits the model and its document, and keeps every figure."""
+    labels = {"segment": "vip"}
+    mark = fingerprint("A", labels)
+    claim = Claim(
+        id="1", alert="A", subject=subject, state="firing", reason="first_crossing", severity="critical",
+        fingerprint=mark, labels=labels, annotations={}, starts_at_ms=5, ends_at_ms=None, as_of_ms=5,
+        figures=figures, baseline=baseline, action=action,
+    )  # fmt: skip
+    encoded = encode_event(claim)
+    event = AlertEvent.model_validate_json(encoded)
+    assert event.data.fingerprint == mark
+    assert event.data.claim.model_dump(exclude_unset=True) == figures
+    jsonschema.validate(json.loads(encoded), json_schema("alert"), cls=jsonschema.Draft202012Validator)
