@@ -46,7 +46,7 @@ decode_count = msgspec.json.Decoder(tuple[int, int]).decode
 
 def make_app(broker: str, app_id: str, **options: object) -> BatchApp:
     """Build the job as a Faust app."""
-    app = BatchApp(app_id, broker=f"kafka://{broker}", hot_topics=[TOPIC], **options)
+    app = BatchApp(app_id, broker=f"kafka://{broker}", hot_topics=[TOPIC], own_process=True, **options)
     counts = app.batch_table(COUNTS, source=TOPIC, stamp_of=lambda v: decode_count(v)[0])
     customers = app.batch_table(CUSTOMERS, source=TOPIC, stamp_of=lambda v: decode_customer(v).offset)
 
@@ -62,7 +62,11 @@ def make_app(broker: str, app_id: str, **options: object) -> BatchApp:
                 state = new_customers.get(key)
                 if state is None:
                     stored = held_customers.get(key)
-                    state = decode_customer(stored) if stored is not None else CustomerState(-1, 0, 0, 0.0, 0.0, 0)
+                    state = (
+                        decode_customer(stored)
+                        if stored is not None
+                        else CustomerState(-1, 0, 0, 0.0, 0.0, 0)
+                    )
                     new_customers[key] = state
                 if offset > state.offset:
                     state.offset = offset
@@ -81,7 +85,9 @@ def make_app(broker: str, app_id: str, **options: object) -> BatchApp:
                     count = new_counts.get(cell)
                     if count is None:
                         stored = held_counts.get(cell)
-                        count = new_counts[cell] = list(decode_count(stored)) if stored is not None else [-1, 0]
+                        count = new_counts[cell] = (
+                            list(decode_count(stored)) if stored is not None else [-1, 0]
+                        )
                     if offset > count[0]:
                         count[0] = offset
                         count[1] += 1

@@ -80,11 +80,15 @@ def pipeline_config(settings: Settings, book: RuleBook) -> PipelineConfig:
 class Worker:
     """One worker process: the Faust app with its agents, and what it shows of itself.
 
+    Args:
+        settings: of the deployment.
+        own_process: nothing else runs in this process.
+
     Raises:
         RuleError, ValueError: rules or settings are wrong.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, own_process: bool = False) -> None:
         self.settings = settings
         self.telemetry = Telemetry()
         self.health = Health()
@@ -99,6 +103,7 @@ class Worker:
             max_inflight_records=settings.max_inflight_records,
             max_batch_records=settings.max_batch_records,
             stall_after_s=settings.stall_after_ms / 1000,
+            own_process=own_process,
             broker_commit_interval=settings.commit_interval_ms / 1000,
             broker_session_timeout=SESSION_TIMEOUT_S,
             broker_heartbeat_interval=HEARTBEAT_S,
@@ -286,6 +291,6 @@ def run_worker(settings: Settings) -> int:
     """
 
     async def main() -> int:
-        return await Worker(settings).run()
+        return await Worker(settings, own_process=True).run()
 
     return asyncio.run(main())

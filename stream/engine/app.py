@@ -8,6 +8,7 @@ import aiokafka
 import faust
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, server_list
 
+from .collector import Collector
 from .inflight import Partition
 from .recovery import BatchTableManager
 from .schema import RawSchema
@@ -32,6 +33,8 @@ class BatchApp(faust.App):
             more batch may be out): the bound on memory when an agent is slow.
         max_batch_records: records of one partition in one batch at most.
         stall_after_s: a partition with work and no progress for this long stops the process.
+        own_process: the process is this app's alone, so its cycle collector may be run between batches
+            (:class:`~stream.engine.collector.Collector`).
         **options: any setting of ``faust.App``. The engine presets the ones it depends on.
     """
 
@@ -43,6 +46,7 @@ class BatchApp(faust.App):
         max_inflight_records: int = 50_000,
         max_batch_records: int = 5_000,
         stall_after_s: float = 60.0,
+        own_process: bool = False,
         **options: Any,
     ) -> None:
         presets: dict[str, Any] = {
@@ -65,6 +69,7 @@ class BatchApp(faust.App):
         self.recovered_hooks: list[Callable[[], Awaitable[None]]] = []
         super().__init__(id, **{**presets, **options})
         self.watchdog = Watchdog(self, stall_after_s=stall_after_s, beacon=self.beacon)
+        self._collector = Collector(beacon=self.beacon) if own_process else None
 
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
@@ -76,6 +81,8 @@ class BatchApp(faust.App):
         """Start the watchdog once the app runs."""
         await super().on_started()
         await self.add_runtime_dependency(self.watchdog)
+        if self._collector is not None:
+            await self.add_runtime_dependency(self._collector)
 
     def hot_topic(self, name: str) -> faust.TopicT:
         """Return a topic for an agent; its stream yields batches."""

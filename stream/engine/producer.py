@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,11 +15,11 @@ from faust.transport.drivers import aiokafka as driver
 from .errors import PublishFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    import aiokafka
     from aiokafka.producer.message_accumulator import BatchBuilder
 
+Fields = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]  #: key, value, headers
 NO_HEADERS: list[tuple[str, bytes]] = []
 
 
@@ -63,32 +64,42 @@ class BatchProducer(driver.Producer):
             by_partition.setdefault(partition, []).append(record)
         if not by_partition:
             return 0
-        try:
-            sent = await asyncio.gather(
-                *(self._send_partition(producer, topic, p, rs) for p, rs in by_partition.items())
+        return sum(
+            await asyncio.gather(
+                *(
+                    self.send_partition(topic, p, ((r.key, r.value, r.headers) for r in rs))
+                    for p, rs in by_partition.items()
+                )
             )
+        )
+
+    async def send_partition(self, topic: str, partition: int, records: Iterable[Fields]) -> int:
+        """Publish (key, value, headers) to one partition, in order, and wait as ``send_many`` does.
+
+        Raises:
+            PublishFailed: as ``send_many``.
+        """
+        producer = self._ensure_producer()
+        waiting: list[asyncio.Future[Any]] = []
+        count = 0
+        try:
+            builder: BatchBuilder = producer.create_batch()
+            append = builder.append
+            now_ms = int(time.time() * 1000)
+            for key, value, headers in records:
+                fields = list(headers) if headers else NO_HEADERS
+                if append(timestamp=now_ms, key=key, value=value, headers=fields) is None:
+                    waiting.append(await producer.send_batch(builder, topic, partition=partition))
+                    builder = producer.create_batch()
+                    append = builder.append
+                    append(timestamp=now_ms, key=key, value=value, headers=fields)  # the first always fits
+                count += 1
+            if count:
+                waiting.append(await producer.send_batch(builder, topic, partition=partition))
+                await asyncio.gather(*waiting)
         except KafkaError as exc:
             raise PublishFailed(f"{topic}: {type(exc).__name__}: {exc}; is the broker reachable?") from exc
-        return sum(sent)
-
-    async def _send_partition(
-        self, producer: aiokafka.AIOKafkaProducer, topic: str, partition: int, records: list[Outgoing]
-    ) -> int:
-        waiting: list[asyncio.Future[Any]] = []
-        builder: BatchBuilder = producer.create_batch()
-        append = builder.append
-        now_ms = int(time.time() * 1000)
-        for record in records:
-            key, value, headers, _ = record
-            fields = list(headers) if headers else NO_HEADERS
-            if append(timestamp=now_ms, key=key, value=value, headers=fields) is None:
-                waiting.append(await producer.send_batch(builder, topic, partition=partition))
-                builder = producer.create_batch()
-                append = builder.append
-                append(timestamp=now_ms, key=key, value=value, headers=fields)  # the first always fits
-        waiting.append(await producer.send_batch(builder, topic, partition=partition))
-        await asyncio.gather(*waiting)
-        return len(records)
+        return count
 
     async def flush(self) -> None:
         """Wait until nothing is unsent. Stock Faust gives up after 0.1 s; this does not."""

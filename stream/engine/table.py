@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from faust.tables.table import Table
 
-from .producer import Outgoing
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -72,8 +70,8 @@ class BatchTable(Table[bytes, bytes]):
                 data.pop(key, None)
             else:
                 data[key] = value
-        await self._batch_app.batch_producer.send_many(
-            self.changelog_topic_name, [Outgoing(key, value, (), partition) for key, value in entries]
+        await self._batch_app.batch_producer.send_partition(
+            self.changelog_topic_name, partition, ((key, value, ()) for key, value in entries)
         )
 
     def recover(self, partition: int, entries: Iterable[Entry]) -> None:
