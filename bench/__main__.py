@@ -1,0 +1,170 @@
+"""``make bench``: everything measured side by side on a real Kafka, as one JSON object on stdout.
+
+Progress goes to stderr. Absolute figures depend on the machine; quote the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from bench import latency, load
+from bench.counts import COUNTS, CUSTOMERS, TOPIC, decode_count, decode_customer
+from stream import topics
+from stream.brokers import admin
+from stream.brokers.kafka import KafkaServer
+
+WITHIN_S = 1800
+
+
+def say(text: str) -> None:
+    """Tell the person who waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def worker(job: str, bootstrap: str, app_id: str, n: int) -> dict[str, float]:
+    """One run in a process of its own."""
+    say(f"  {job}: {n:,} events …")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.worker", job, bootstrap, app_id, str(n), str(WITHIN_S)],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    figures: dict[str, float] = json.loads(done.stdout)
+    say(f"  {job}: {n / max(figures['seconds'], 1e-3):,.0f} events/s, {figures['cpu_s']:.1f} CPU s")
+    return figures
+
+
+def expected(n: int) -> tuple[Counter[bytes], dict[bytes, tuple[int, int, float, float, int]]]:
+    """What the job's tables must hold, from the input alone."""
+    counts: Counter[bytes] = Counter()
+    customers: dict[bytes, tuple[int, int, float, float, int]] = {}
+    for customer, value in load.events(n):
+        event = msgspec.json.decode(value)
+        at, metric = event["occurred_at"], event.get("metric")
+        seen, replies, score, money, last = customers.get(customer.encode(), (0, 0, 0.0, 0.0, 0))
+        customers[customer.encode()] = (
+            seen + 1,
+            replies + (metric is not None),
+            score + event.get("score", 0),
+            money + event.get("value", 0.0),
+            max(last, at),
+        )
+        if metric is not None:
+            counts[f"{at // 60_000}|{metric}|{event['segment']}".encode()] += 1
+    return counts, customers
+
+
+def exact(bootstrap: str, app_id: str, n: int) -> bool:
+    """Whether the changelogs alone give exactly what the input says."""
+    wanted_counts, wanted_customers = expected(n)
+    held: dict[tuple[int, bytes], int] = {}
+    for partition, key, value in load.read_all(bootstrap, f"{app_id}-{COUNTS}-changelog"):
+        if value is not None:
+            held[partition, key] = decode_count(value)[1]
+    counts: Counter[bytes] = Counter()
+    for (_, key), count in held.items():
+        counts[key] += count
+    customers = {
+        key: decode_customer(value)
+        for _, key, value in load.read_all(bootstrap, f"{app_id}-{CUSTOMERS}-changelog")
+        if value is not None
+    }
+    return (
+        counts == wanted_counts
+        and customers.keys() == wanted_customers.keys()
+        and all(
+            (c.events, c.replies, c.last) == (w[0], w[1], w[4])
+            and math.isclose(c.score, w[2])
+            and math.isclose(c.value, w[3])
+            for c, w in ((customers[key], wanted_customers[key]) for key in wanted_customers)
+        )
+    )
+
+
+def engine_and_stock(kafka: KafkaServer, n: int, stock_n: int) -> dict[str, Any]:
+    """The job on both, one after the other on the same broker; then each once more to recover its tables."""
+    bootstrap = kafka.bootstrap
+    load.make_topics(bootstrap, {**load.input_topic(), **load.changelogs("engine")})
+    say(f"producing {n:,} events …")
+    load.produce(bootstrap, TOPIC, n)
+    engine = worker("engine", bootstrap, "engine", n)
+    again = worker("engine", bootstrap, "engine", n)
+    right = exact(bootstrap, "engine", n)
+    asyncio.run(admin.delete(bootstrap, [TOPIC]))
+    load.make_topics(bootstrap, {**load.input_topic(), **load.changelogs("stock")})
+    load.produce(bootstrap, TOPIC, stock_n)
+    stock = worker("stock", bootstrap, "stock", stock_n)
+    stock_again = worker("stock", bootstrap, "stock", stock_n)
+    stock_records = sum(1 for name in load.changelogs("stock") for _ in load.read_all(bootstrap, name))
+    rate, stock_rate = n / engine["seconds"], stock_n / stock["seconds"]
+    recovery = again["recovered"] / again["recovery_s"]
+    # Stock: what a start with tables to recover takes longer than one without.
+    stock_recovery = stock_records / max(stock_again["start_s"] - stock["start_s"], 1e-3)
+    return {
+        "events": n,
+        "stock_events": stock_n,
+        "events_per_s": round(rate),
+        "cpu_s_per_million": round(engine["cpu_s"] / n * 1e6, 2),
+        "peak_rss_mb": round(engine["peak_rss_mb"]),
+        "stock_events_per_s": round(stock_rate),
+        "ratio_to_stock_faust": round(rate / stock_rate, 1),
+        "recovery_records_per_s": round(recovery),
+        "stock_recovery_records_per_s": round(stock_recovery),
+        "recovery_ratio_to_stock_faust": round(recovery / stock_recovery, 1),
+        "exact": right,
+    }
+
+
+def pipeline(kafka: KafkaServer, n: int, engine_rate: float) -> dict[str, Any]:
+    """All agents with the example rules, beside the engine's job."""
+    asyncio.run(admin.create(kafka.bootstrap, topics.layout("pipeline", load.PARTITIONS)))
+    load.produce(kafka.bootstrap, topics.REPLIES, n)
+    figures = worker("pipeline", kafka.bootstrap, "pipeline", n)
+    rate = n / figures["seconds"]
+    return {
+        "events_per_s": round(rate),
+        "cpu_s_per_million": round(figures["cpu_s"] / n * 1e6, 2),
+        "peak_rss_mb": round(figures["peak_rss_mb"]),
+        "ratio_to_engine_job": round(rate / engine_rate, 2),
+    }
+
+
+def main() -> None:
+    """Run all of it, or what is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument(
+        "--stock-events", type=int, default=100_000, help="stock Faust gets fewer: it is slow"
+    )
+    parser.add_argument("--only", choices=["engine", "pipeline", "latency"], action="append")
+    given = parser.parse_args()
+    wanted = given.only or ["engine", "pipeline", "latency"]
+    result: dict[str, Any] = {}
+    if "engine" in wanted or "pipeline" in wanted:
+        with KafkaServer() as kafka:
+            result |= engine_and_stock(kafka, given.events, given.stock_events)
+            if "pipeline" in wanted:
+                result["pipeline"] = pipeline(kafka, given.events, result["events_per_s"])
+    if "latency" in wanted:
+        result["latency"] = []
+        for rate in (2_000, 10_000):
+            with KafkaServer() as kafka:
+                app_id = f"latency-{rate}"
+                asyncio.run(admin.create(kafka.bootstrap, topics.layout(app_id, load.PARTITIONS)))
+                say(f"latency at {rate:,} events/s …")
+                result["latency"].append(latency.measure(kafka.bootstrap, app_id, rate))
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
