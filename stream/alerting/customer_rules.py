@@ -87,7 +87,6 @@ class CustomerRules:
         # Two names at least: with one, attrgetter would return a bare value.
         self._key: Callable[[EventLike], tuple[Any, ...]] = attrgetter("metric", "kind", *tested)
         self._left: dict[tuple[Any, ...], tuple[_Compiled, ...]] = {}
-        self._none = not compiled
 
     def match(
         self, event: EventLike, signals: Callable[[], Mapping[str, Any]], fired: Mapping[str, int]
@@ -99,7 +98,7 @@ class CustomerRules:
             signals: works out the customer's signals, the record included; called at most once.
             fired: when (event time) rules last fired for this customer, as ``remember`` keeps it.
         """
-        if self._none:
+        if not (self._touchpoints if event.metric is None else self._replies):
             return ()
         key = self._key(event)
         left = self._left.get(key)

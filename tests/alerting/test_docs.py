@@ -1,0 +1,103 @@
+"""The rule reference and the example rules are true: what they show is run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stream.alerting import conditions, customer_rules, metric_rules, when_rules
+from stream.alerting.conditions import State, step
+from stream.alerting.model import DIMENSIONS, Op, RuleBook
+from stream.alerting.rules import RuleError, load_rules
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)(?: (\w+))?\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def _load(kind: str, text: str) -> RuleBook:
+    if kind == "rules":
+        text = "groups:\n  - name: g\n    rules:\n" + "".join(f"      {line}\n" for line in text.splitlines())
+    return load_rules(text, "rules.yml", signals={"open_tickets"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [(kind, text) for language, kind, text in BLOCKS if language == "yaml" and kind != "refused"],
+)
+def test_every_example_of_the_reference_is_accepted(kind: str, text: str) -> None:
+    """What the page tells people to write can be written."""
+    book = _load(kind, text)
+    assert book.slices or book.metric_rules or book.customer_rules
+
+
+def test_the_refused_example_is_refused_in_the_words_shown() -> None:
+    """The error on the page is the error one gets."""
+    [wrong] = [text for _, kind, text in BLOCKS if kind == "refused"]
+    with pytest.raises(RuleError) as caught:
+        _load("", wrong)
+    assert f"```text\n{caught.value}\n```" in TEXT
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *metric_rules.METRIC_FIELDS,
+        *when_rules.CUSTOMER_FIELDS,
+        *conditions.Reason,
+        *customer_rules.Reason,
+        *Op,
+        *DIMENSIONS,
+        *(name for names in when_rules.FIELDS.values() for name in names),
+        *(f"{{{name}}}" for name in metric_rules.PLACEHOLDERS | metric_rules.CHANGE_PLACEHOLDERS),
+        *(f"{{{name}}}" for name in when_rules.PLACEHOLDERS),
+    ],
+)
+def test_the_reference_leaves_nothing_out(word: str) -> None:
+    """Every field, operator, reason and placeholder is named on the page."""
+    assert re.search(rf"(?<!\w){re.escape(word)}(?!\w)", TEXT)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value as measures hands it over."""
+
+    value: float
+    n: int
+    interval: None = None
+
+
+def test_the_timeline_of_the_reference_is_what_happens() -> None:
+    """The table of an alert's life on the page is replayed line by line."""
+    [timeline] = [text for _, _, text in BLOCKS if text.startswith("rule: ")]
+    first, _, _, *lines = timeline.splitlines()
+    rule = _load(
+        "",
+        f"groups: [{{name: g, rules: [{{alert: A, metric: nps, window: 1h, {first.removeprefix('rule: ')}}}]}}]",
+    ).metric_rules[0]
+    state: State | None = None
+    for line in lines:
+        clock, value, *rest = line.split()
+        hours, minutes = map(int, clock.split(":"))
+        now = None if value == "none" else Value(float(value), int(rest.pop(0)))
+        t_ms = (hours * 60 + minutes) * 60_000
+        result = step(rule, "{}", state, {"1h": now}.get, instant=t_ms // 10_000, t_ms=t_ms)
+        state = result.state
+        assert [result.reason, "inactive" if state is None else state.phase] == rest[:2], line
+        sent = None if result.claim is None else f"cx.alert.{result.claim.state}.v1"
+        assert (rest[-1] if rest[-2] == "->" else None) == sent, line
+    assert len(lines) == 10
+
+
+def test_the_example_rules_are_accepted_and_show_each_kind() -> None:
+    """examples/rules.yml is what people start from."""
+    path = ROOT / "examples" / "rules.yml"
+    book = load_rules(path.read_text(encoding="utf-8"), str(path))
+    assert {rule.metric for rule in book.metric_rules} == {"nps", "csat", "ces"}
+    assert {rule.kind for rule in book.metric_rules} >= {"below", "drop"}
+    assert {rule.on for rule in book.customer_rules} == {"reply", "touchpoint"}
+    assert book.slices
+    assert book.goals
