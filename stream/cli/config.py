@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -94,28 +93,3 @@ def _warn_of_unknown() -> None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             click.echo(f"cx: {name} is not a setting and has no effect{hint}", err=True)
-
-
-def confluent_config(settings: Settings) -> dict[str, Any]:
-    """How a confluent-kafka client reaches the brokers of these settings."""
-    config: dict[str, Any] = {
-        "bootstrap.servers": settings.brokers,
-        "security.protocol": settings.security_protocol,
-    }
-    if settings.sasl_password is not None:
-        config["sasl.mechanism"] = "PLAIN"
-        config["sasl.username"] = settings.sasl_username
-        config["sasl.password"] = settings.sasl_password.get_secret_value()
-    return config
-
-
-def aiokafka_security(settings: Settings) -> dict[str, Any]:
-    """How an aiokafka client reaches the brokers of these settings, beside their address."""
-    security: dict[str, Any] = {"security_protocol": settings.security_protocol}
-    if settings.security_protocol != "PLAINTEXT":
-        security["ssl_context"] = ssl.create_default_context()
-    if settings.sasl_password is not None:
-        security["sasl_mechanism"] = "PLAIN"
-        security["sasl_plain_username"] = settings.sasl_username
-        security["sasl_plain_password"] = settings.sasl_password.get_secret_value()
-    return security

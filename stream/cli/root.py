@@ -39,11 +39,10 @@ class _Root(Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in _COMMANDS.items()])
 
-    def main(self, *args: Any, **extra: Any) -> Any:
+    def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().main(*args, **extra)
-        except KeyboardInterrupt:  # one that came while click was not looking
-            click.echo("interrupted", err=True)
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # people end `cx simulate --rate 5` this way: nothing to remark on
             sys.exit(130)
 
 

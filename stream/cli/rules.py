@@ -10,6 +10,7 @@ import click
 from stream.alerting.rules import RuleBook, RuleError, load_rules
 from stream.cli.problems import Finding, Problem
 from stream.cli.shape import Group
+from stream.customers import SIGNALS
 
 
 @click.group(cls=Group, examples="cx rules check rules.yml")
@@ -28,7 +29,7 @@ def check(file: Path, as_json: bool) -> None:
         why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise Problem(f"{file}: {why}") from None
     try:
-        book = load_rules(text, str(file))
+        book = load_rules(text, str(file), signals=SIGNALS)
     except RuleError as error:
         if as_json:
             found = {name: getattr(error, name) for name in ("file", "line", "rule", "field", "problem")}

@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING, Final
 import click
 
 from stream import topics
-from stream.cli.config import confluent_config, load_settings
+from stream.brokers.security import confluent_config
+from stream.cli.config import load_settings
 from stream.cli.problems import Finding, Problem
 from stream.cli.sending import Sender
 from stream.cli.shape import Command

@@ -75,9 +75,18 @@ class Sender:
         # Without an id it is sent all the same: the worker makes it a dead letter that says so.
         key = customer.encode() if isinstance(customer, str) else None
         topic = self._topic or (topics.REPLIES if fields.get("metric") is not None else topics.TOUCHPOINTS)
+        return self.put(topic, key, line)
+
+    def put(
+        self, topic: str, key: bytes | None, value: bytes, timestamp_ms: int | None = None
+    ) -> Refusal | None:
+        """Queue any bytes; waits when the queue is full. Without a timestamp it is the time of sending."""
+        stamp = timestamp_ms or 0  # 0: librdkafka takes the time of sending
         while True:
             try:
-                self._producer.produce(topic, value=line, key=key, on_delivery=self._on_delivery)
+                self._producer.produce(
+                    topic, value=value, key=key, on_delivery=self._on_delivery, timestamp=stamp
+                )
             except BufferError:
                 self._producer.poll(0.1)
             except KafkaException as error:

@@ -11,7 +11,8 @@ import click
 from aiokafka.errors import KafkaError
 
 from stream.brokers import admin
-from stream.cli.config import aiokafka_security, load_settings
+from stream.brokers.security import aiokafka_security
+from stream.cli.config import load_settings
 from stream.cli.problems import Finding, Problem
 from stream.cli.shape import Group
 from stream.topics import layout

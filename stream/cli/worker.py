@@ -28,13 +28,13 @@ def worker() -> None:
     from stream.cli.logs import setup_logging  # noqa: PLC0415 - what follows is slow to import
 
     setup_logging(settings.log_level)
-    from stream import app  # noqa: PLC0415
     from stream.alerting.rules import RuleError  # noqa: PLC0415
+    from stream.app import run_worker  # noqa: PLC0415
     from stream.brokers.admin import LayoutWrong  # noqa: PLC0415
     from stream.serving import ListenError  # noqa: PLC0415
 
     try:
-        code = app.run_worker(settings)
+        code = run_worker(settings)
     except (RuleError, LayoutWrong, ListenError) as error:
         raise Problem(str(error)) from None
     except ValueError as error:
