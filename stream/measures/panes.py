@@ -229,20 +229,22 @@ class SourcePanes:
         """Roll the batch up to slices and say what must be made durable; ``offset`` becomes ``last_offset``."""
         self._roll_up()
         self.offset = max(self.offset, last_offset)
-        partials = []
-        for (known, pane, slice_key), cell in self._touched.items():
-            cell.offset = max(cell.offset, last_offset)
-            stats = {key: vec.copy() for key, vec in cell.stats.items()}
-            partials.append(Partial(slice_key, self.source, pane, known, stats, cell.offset))
-        delete, self._delete = self._delete, []
-        self._close_cells()
-        head = f"{self.source}|c|"
         closed = self._closed
+        delete, self._delete = self._delete, []
+        partials = []
         writes = []
         for (known, pane, slice_key), cell in self._touched.items():
+            cell.offset = max(cell.offset, last_offset)
+            sums = _encode(cell.stats)
+            partials.append(
+                Partial(slice_key, self.source, pane, known, msgspec.Raw(sums), cell.offset),
+            )
             if known >= closed:  # a closed one is never added to again, so there is nothing to remember
                 cell.durable = True
-                writes.append((f"{head}{known}|{pane}|{slice_key}", _encode((cell.offset, cell.stats))))
+                writes.append(
+                    (f"{self.source}|c|{known}|{pane}|{slice_key}", b"[%d,%b]" % (cell.offset, sums))
+                )
+        self._close_cells()
         self._touched.clear()
         writes += [(f"{self.source}|m|{key}", b"1") for key in self._members.take_new()]
         return PaneChanges(

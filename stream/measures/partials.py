@@ -6,11 +6,14 @@ a batch's mark goes after the batch's partials.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
 from stream.measures.stats import Stats
+
+_encode: Final = msgspec.json.Encoder().encode
+decode_stats: Final = msgspec.json.Decoder(Stats).decode
 
 Version = tuple[int, bool]
 """(source offset, idle): of two marks of a source the greater one holds."""
@@ -29,7 +32,7 @@ class Partial(msgspec.Struct, frozen=True, array_like=True, tag="p", gc=False):
         source: Source topic-partition, e.g. ``cx.replies/3``.
         pane: Event-time pane, ``time_ms // pane_ms``.
         known: Pane at whose closing this becomes known: ``pane`` itself, or a later one for late events.
-        stats: Sufficient statistics.
+        sums: Sufficient statistics, encoded: most partials are replaced by a newer version unread.
         version: Source offset up to which it is complete.
     """
 
@@ -37,8 +40,18 @@ class Partial(msgspec.Struct, frozen=True, array_like=True, tag="p", gc=False):
     source: str
     pane: int
     known: int
-    stats: Stats
+    sums: msgspec.Raw
     version: int
+
+    @classmethod
+    def of(cls, slice_key: str, source: str, pane: int, known: int, stats: Stats, version: int) -> Self:
+        """From sufficient statistics as they are."""
+        return cls(slice_key, source, pane, known, msgspec.Raw(_encode(stats)), version)
+
+    @property
+    def stats(self) -> Stats:
+        """The sufficient statistics, decoded anew each time."""
+        return decode_stats(self.sums)
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m", gc=False):
@@ -57,7 +70,6 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m", gc=False):
     version: Version
 
 
-_encode: Final = msgspec.json.Encoder().encode
 _decoder: Final[msgspec.json.Decoder[Partial | Mark]] = msgspec.json.Decoder(Partial | Mark)
 
 

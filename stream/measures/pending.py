@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stream.measures.partials import Mark, Partial
+from stream.measures.partials import Mark, Partial, decode_stats
 from stream.measures.stats import Stats, minus, plus
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 At = tuple[str, int, int]
 """(source, pane, known): which of a slice's cells."""
 
-Held = tuple[int, int, Stats, Stats | None]
+Held = tuple[int, int, msgspec.Raw, msgspec.Raw | None]
 """(version, folds, stats, base) of a cell."""
 
 
@@ -32,7 +32,7 @@ class PendingCell(msgspec.Struct, gc=False):
     Attributes:
         version: The partial's version.
         folds: It is folded at the closing of this pane; below the frontier: it has been.
-        stats: Absolute sums (frozen).
+        sums: Absolute sums, encoded.
         base: What of them had been folded before ``folds``; None for nothing.
         before: The cell as it was when folded, if since then, and since it was last written, news came.
         written: Whether the table holds it.
@@ -40,14 +40,19 @@ class PendingCell(msgspec.Struct, gc=False):
 
     version: int
     folds: int
-    stats: Stats
-    base: Stats | None = None
+    sums: msgspec.Raw
+    base: msgspec.Raw | None = None
     before: Held | None = None
     written: bool = False
 
     def held(self) -> Held:
         """What the table keeps of it."""
-        return self.version, self.folds, self.stats, self.base
+        return self.version, self.folds, self.sums, self.base
+
+    def news(self) -> Stats:
+        """What of the sums is not folded before ``folds``."""
+        sums = decode_stats(self.sums)
+        return sums if self.base is None else minus(sums, decode_stats(self.base))
 
 
 class Pending:
@@ -84,7 +89,7 @@ class Pending:
         at = (partial.source, partial.pane, partial.known)
         cell = cells.get(at)
         if cell is None:
-            cells[at] = cell = PendingCell(partial.version, max(partial.known, frontier), partial.stats)
+            cells[at] = cell = PendingCell(partial.version, max(partial.known, frontier), partial.sums)
             self._fold_at(cell.folds, partial.slice_key, at)
             self.newest = max(self.newest, partial.pane + 1)
         elif partial.version <= cell.version:
@@ -92,12 +97,12 @@ class Pending:
         else:
             if cell.folds < frontier:
                 cell.before = cell.before or cell.held()
-                cell.base = cell.stats
+                cell.base = cell.sums
                 cell.folds = frontier
                 self._fold_at(frontier, partial.slice_key, at)
                 self._kept.get(partial.source, set()).discard((partial.slice_key, at))
             cell.version = partial.version
-            cell.stats = partial.stats
+            cell.sums = partial.sums
         self.dirty[partial.slice_key, at] = None
         return True
 
@@ -119,7 +124,7 @@ class Pending:
         for slice_key, at in self._folds.pop(known, ()):
             cell = self._cells[slice_key][at]
             source, pane, known_there = at
-            news = cell.stats if cell.base is None else minus(cell.stats, cell.base)
+            news = cell.news()
             by_slice = arrived.setdefault(pane, {})
             old = by_slice.get(slice_key)
             by_slice[slice_key] = news if old is None else plus(old, news)
@@ -134,7 +139,7 @@ class Pending:
         """(pane, sums not folded yet) of a slice."""
         for (_, pane, _), cell in self._cells.get(slice_key, {}).items():
             if cell.folds >= frontier:
-                yield pane, cell.stats if cell.base is None else minus(cell.stats, cell.base)
+                yield pane, cell.news()
 
     def get(self, slice_key: str, at: At) -> PendingCell | None:
         """The cell, if it is still needed."""
@@ -143,7 +148,7 @@ class Pending:
     def restore(self, slice_key: str, at: At, held: Held, frontier: int) -> None:
         """Take back a cell from the table; marks must be there already."""
         source, pane, known = at
-        version, folds, stats, base = held
+        version, folds, sums, base = held
         mark = self.marks.get(source)
         if folds < frontier:
             if mark is not None and known < mark.panes_closed:
@@ -152,7 +157,7 @@ class Pending:
             self._kept.setdefault(source, set()).add((slice_key, at))
         else:
             self._fold_at(folds, slice_key, at)
-        self._cells.setdefault(slice_key, {})[at] = PendingCell(version, folds, stats, base, written=True)
+        self._cells.setdefault(slice_key, {})[at] = PendingCell(version, folds, sums, base, written=True)
         self.newest = max(self.newest, pane + 1)
 
     def _allowed(self) -> int:

@@ -60,8 +60,8 @@ def plus(left: Stats, right: Stats) -> Stats:
         if old is None:
             out[key] = vec
         else:
-            new = list(map(_plus, old, vec))
-            if any(new):
+            new = [*map(_plus, old, vec)]
+            if new[0] or any(new):  # the hot path of windows: the call is mostly saved
                 out[key] = new
             else:
                 del out[key]
@@ -73,8 +73,8 @@ def minus(left: Stats, right: Stats) -> Stats:
     out = left.copy()
     for key, vec in right.items():
         old = out.get(key)
-        new = [-x for x in vec] if old is None else list(map(_minus, old, vec))
-        if any(new):
+        new = [-x for x in vec] if old is None else [*map(_minus, old, vec)]
+        if new[0] or any(new):
             out[key] = new
         elif old is not None:
             del out[key]

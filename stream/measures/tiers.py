@@ -6,6 +6,9 @@ A window on the finest tier is exact, because instants are ends of finest panes.
 
 Each pane's sums enter a window once and leave it once, at an instant known beforehand and kept in an index:
 O(1) amortised per pane, and nothing at all for the instants at which nothing changes.
+
+Panes that have ended are kept in their encoded form, which is what the table holds of them too: a fifth of
+the memory, and nothing for the garbage collector to walk through (an hour of 500 slices is 180,000 panes).
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 _MINUTE: Final = 60_000
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Stats).decode
+_WRITTEN: Final = b""
 _UNITS: Final = {"s": 1000, "m": _MINUTE, "h": _HOUR, "d": _DAY}
 
 
@@ -94,6 +100,16 @@ def _window(name: str, pane_ms: int) -> Window:
     return Window(name, length_ms, max(pane_ms, _HOUR if length_ms <= 30 * _DAY else 6 * _HOUR))
 
 
+def thaw(held: Stats | bytes) -> Stats:
+    """Sums out of either form."""
+    return held if isinstance(held, dict) else _decode(held)
+
+
+def frozen(held: Stats | bytes) -> bytes:
+    """Either form encoded, as compact JSON."""
+    return held if isinstance(held, bytes) else _encode(held)
+
+
 class Roll:
     """Running sums of one window. The sums are frozen: a change makes a new dict.
 
@@ -122,7 +138,7 @@ class Tier:
     Attributes:
         tier_ms: Length of a pane.
         rolls: The windows, the longest last.
-        panes: Pane index -> slice key -> sums (frozen).
+        panes: Pane index -> slice key -> sums (frozen), encoded where the pane has ended.
         dirty: (pane, slice) -> its sums as last written, None for none, of all that changed since.
         gone: (pane, slice) of written panes that no window covers any more.
     """
@@ -131,19 +147,20 @@ class Tier:
         windows = sorted((w for w in config.windows if w.tier_ms == tier_ms), key=lambda w: w.length_ms)
         self.tier_ms: Final = tier_ms
         self.rolls: Final = tuple(Roll(window, config.pane_ms) for window in windows)
-        self.panes: dict[int, dict[str, Stats]] = {}
-        self.dirty: dict[tuple[int, str], Stats | None] = {}
+        self.panes: dict[int, dict[str, Stats | bytes]] = {}
+        self.dirty: dict[tuple[int, str], Stats | bytes | None] = {}
         self.gone: list[tuple[int, str]] = []
         self._pane_ms: Final = config.pane_ms
         self._due: dict[int, list[tuple[Roll, int]]] = {}  # finest pane -> what leaves at its closing
+        self._thawed: dict[int, list[str]] = {}  # pane -> slices of which the sums are not encoded
         self._schedule = schedule
 
     def expire(self, known: int, changed: set[str]) -> None:
         """Take out of the windows what leaves them at the closing of the finest pane ``known``."""
         for roll, pane in self._due.pop(known, ()):
             sums = roll.sums
-            for slice_key, stats in self.panes[pane].items():
-                left = minus(sums[slice_key], stats)
+            for slice_key, held in self.panes[pane].items():
+                left = minus(sums[slice_key], thaw(held))
                 if left:
                     sums[slice_key] = left
                 else:
@@ -162,17 +179,28 @@ class Tier:
         if panes is None:
             panes = self._open(pane, known)
         dirty = self.dirty
+        thawed = self._thawed.setdefault(pane, [])
         for slice_key, stats in arrived.items():
-            old = panes.get(slice_key)
+            held = panes.get(slice_key)
             if (pane, slice_key) not in dirty:
-                dirty[pane, slice_key] = old
-            panes[slice_key] = stats if old is None else plus(old, stats)
+                dirty[pane, slice_key] = held
+            if type(held) is not dict:
+                thawed.append(slice_key)
+            panes[slice_key] = stats if held is None else plus(thaw(held), stats)
         for roll in rolls:
             sums = roll.sums
             for slice_key, stats in arrived.items():
                 old = sums.get(slice_key)
                 sums[slice_key] = stats if old is None else plus(old, stats)
         changed.update(arrived)
+
+    def freeze(self, frontier: int) -> None:
+        """Encode the panes that have ended by the instant ``frontier``."""
+        for pane in [p for p in self._thawed if (p + 1) * self.tier_ms <= frontier * self._pane_ms]:
+            panes = self.panes.get(pane, {})
+            for slice_key in self._thawed.pop(pane):
+                if slice_key in panes:
+                    panes[slice_key] = frozen(panes[slice_key])
 
     def rebuild(self, frontier: int) -> None:
         """After ``panes`` was filled from the table: sums and index as of the instant ``frontier``."""
@@ -182,12 +210,13 @@ class Tier:
                 continue
             for roll in self.rolls:
                 if roll.leaves(pane) >= frontier:
-                    for slice_key, stats in self.panes[pane].items():
+                    for slice_key, held in self.panes[pane].items():
+                        stats = thaw(held)
                         old = roll.sums.get(slice_key)
                         roll.sums[slice_key] = stats if old is None else plus(old, stats)
             self._open(pane, frontier - 1)
 
-    def _open(self, pane: int, known: int) -> dict[str, Stats]:
+    def _open(self, pane: int, known: int) -> dict[str, Stats | bytes]:
         for roll in self.rolls:
             leaves = roll.leaves(pane)
             if leaves > known:
@@ -201,6 +230,3 @@ class Tier:
             # One that was never written needs no deletion.
             if self.dirty.pop(at, _WRITTEN) is not None:
                 self.gone.append(at)
-
-
-_WRITTEN: Final[Stats] = {}

@@ -26,17 +26,19 @@ import msgspec
 from stream.measures.partials import Mark, Partial
 from stream.measures.pending import Held, Pending
 from stream.measures.stats import Stats, plus
-from stream.measures.tiers import Tier, Window, WindowConfig, plan
+from stream.measures.tiers import Tier, Window, WindowConfig, frozen, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = ["Closing", "Window", "WindowChanges", "WindowConfig", "Windows", "partition_of", "plan"]
 
+_ABSENT: Final = (b"null", b"{}")
 _encode: Final = msgspec.json.Encoder().encode
 # Entries of panes: round, sums, sums as of the last progress. Of cells: round, cell, cell when last folded.
-_decode_entry: Final = msgspec.json.Decoder(tuple[int, Stats, Stats | None]).decode
-_decode_cell: Final = msgspec.json.Decoder(tuple[int, Held, Held | None]).decode
+_decode_entry: Final = msgspec.json.Decoder(tuple[int, msgspec.Raw, msgspec.Raw]).decode
+_decode_cell: Final = msgspec.json.Decoder(tuple[int, msgspec.Raw, msgspec.Raw]).decode
+_decode_held: Final = msgspec.json.Decoder(tuple[int, int, msgspec.Raw, msgspec.Raw]).decode
 _decode_progress: Final = msgspec.json.Decoder(tuple[int, int, list[Mark]]).decode
 
 
@@ -257,24 +259,25 @@ class Windows:
 
     def _restore_cell(self, rest: str, value: bytes, written: int) -> int:
         known, pane, source, slice_key = rest.split("|", 3)
-        number, held, before = _decode_cell(value)
+        number, now, before = _decode_cell(value)
         at = (source, int(pane), int(known))
         # A later partial than the progress knows does no harm: it comes again, before it is folded. Only one
         # that came after the fold, and hides what was folded, is taken back.
-        taken_back = number > written and before is not None
-        self._pending.restore(slice_key, at, before if taken_back and before else held, self.frontier)
+        taken_back = number > written and bytes(before) not in _ABSENT
+        self._pending.restore(slice_key, at, _held(before if taken_back else now), self.frontier)
         if taken_back and self._pending.get(slice_key, at):
             self._pending.dirty[slice_key, at] = None
         return number
 
     def _restore_pane(self, tier: Tier, pane: int, slice_key: str, value: bytes, written: int) -> int:
-        number, stats, before = _decode_entry(value)
+        number, now, before = _decode_entry(value)
+        held = bytes(now)
         if number > written:
             # Written once more in the next round, or its number would pass for valid after the next progress.
             self._rolled_back.append((tier, pane, slice_key))
-            stats = before or {}
-        if stats:
-            tier.panes.setdefault(pane, {})[slice_key] = stats
+            held = bytes(before)
+        if held not in _ABSENT:
+            tier.panes.setdefault(pane, {})[slice_key] = held
         elif number <= written:  # the place of a pane that was taken back and did not come again
             self._tombstones.append(self._pane_key(tier, pane, slice_key))
         return number
@@ -285,12 +288,15 @@ class Windows:
             now = tier.panes.get(pane, {}).get(slice_key)
             tier.dirty.setdefault((pane, slice_key), now)
             if now is None:
-                entries.append((self._pane_key(tier, pane, slice_key), _encode((number, {}, None))))
+                entries.append((self._pane_key(tier, pane, slice_key), b"[%d,{},null]" % number))
         for tier in self._tiers:
+            tier.freeze(self.frontier)
             for (pane, slice_key), before in tier.dirty.items():
-                sums = tier.panes.get(pane, {}).get(slice_key)
-                if sums is not None:
-                    entries.append((self._pane_key(tier, pane, slice_key), _encode((number, sums, before))))
+                held = tier.panes.get(pane, {}).get(slice_key)
+                if held is not None:
+                    was = b"null" if before is None else frozen(before)
+                    value = b"[%d,%b,%b]" % (number, frozen(held), was)
+                    entries.append((self._pane_key(tier, pane, slice_key), value))
             self._tombstones += [self._pane_key(tier, pane, slice_key) for pane, slice_key in tier.gone]
             tier.dirty.clear()
             tier.gone.clear()
@@ -322,6 +328,11 @@ class Windows:
     def _cell_key(self, slice_key: str, at: tuple[str, int, int]) -> str:
         source, pane, known = at
         return f"{self._partition}|c|{known}|{pane}|{source}|{slice_key}"
+
+
+def _held(raw: msgspec.Raw) -> Held:
+    version, folds, sums, base = _decode_held(raw)
+    return version, folds, sums, None if bytes(base) in _ABSENT else base
 
 
 _NOTHING: Final[Stats] = {}

@@ -150,7 +150,7 @@ def test_provisional_holds_everything_heard(logs, seed):
 
 def partial(pane, version=1, known=None, source="s", slice_key="{}", n=1):
     """A partial of ``n`` promoters."""
-    return Partial(slice_key, source, pane, pane if known is None else known, {"nps": [n, 0, 0]}, version)
+    return Partial.of(slice_key, source, pane, pane if known is None else known, {"nps": [n, 0, 0]}, version)
 
 
 def closings(windows, *messages):

@@ -1,0 +1,89 @@
+"""Groupings, members, and the cap."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.measures import DIMENSIONS, Groupings, parse_slice, slice_key
+from stream.measures.slices import WHOLE
+
+NOBODY = (None,) * 7
+
+
+def dims(**values):
+    """Dims by name."""
+    return tuple(values.get(name) for name in DIMENSIONS)
+
+
+def test_canonical():
+    """The whole comes first, groupings are sorted within, repeats are dropped."""
+    kept = Groupings([("touchpoint", "channel"), ("segment",), ("channel", "touchpoint"), ()], 5)
+    assert kept.groupings == ((), ("channel", "touchpoint"), ("segment",))
+
+
+@pytest.mark.parametrize(
+    ("groupings", "cap", "problem"),
+    [
+        ([("colour",)], 5, "'colour' is no dimension"),
+        ([("stage", "stage")], 5, "twice"),
+        ([], 0, "at least 1"),
+    ],
+)
+def test_wrong_groupings(groupings, cap, problem):
+    """Groupings that cannot be are refused by name."""
+    with pytest.raises(ValueError, match=problem):
+        Groupings(groupings, cap)
+
+
+def test_members():
+    """An event is in every grouping of which it has all dimensions, and always in the whole."""
+    members = Groupings([("touchpoint", "channel"), ("segment",)], 5).tracker()
+    assert members.of(NOBODY) == (WHOLE,)
+    assert members.of(dims(segment="vip", channel="chat")) == ("{}", '{"segment":"vip"}')
+    assert members.of(dims(touchpoint="pay", channel='c"|')) == (
+        "{}",
+        '{"channel":"c\\"|","touchpoint":"pay"}',
+    )
+    assert members.take_new() == ['{"segment":"vip"}', '{"channel":"c\\"|","touchpoint":"pay"}']
+    assert members.take_new() == []
+
+
+def test_cap():
+    """The first members keep their place, later ones are ``other``, and one really named so takes no place."""
+    members = Groupings([("segment",)], 2).tracker()
+    keys = [members.of(dims(segment=name))[1] for name in ("other", "a", "b", "c", "a", "other")]
+    assert [parse_slice(key)["segment"] for key in keys] == ["other", "a", "b", "other", "a", "other"]
+    assert members.full
+    assert members.take_new() == ['{"segment":"a"}', '{"segment":"b"}']
+
+
+def test_restored_members_count():
+    """Restored members take their places; those of a grouping given up are ignored."""
+    members = Groupings([("segment",)], 1).tracker()
+    members.restore('{"region":"north"}')
+    assert not members.full
+    members.restore('{"segment":"a"}')
+    assert members.full
+    assert members.of(dims(segment="b"))[1] == '{"segment":"other"}'
+    assert members.of(dims(segment="a"))[1] == '{"segment":"a"}'
+
+
+def test_memory_is_bounded(monkeypatch):
+    """The cache of combinations is emptied when it is full, and nothing else is kept beyond the cap."""
+    monkeypatch.setattr("stream.measures.slices._CACHED", 3)
+    members = Groupings([("segment",)], 2).tracker()
+    for number in range(50):
+        members.of(dims(segment=str(number)))
+        assert len(members._cache) <= 3
+    assert members.of(dims(segment="1"))[1] == '{"segment":"1"}'
+
+
+@given(st.dictionaries(st.sampled_from(DIMENSIONS), st.text(st.characters(exclude_categories=["Cs"]))))
+def test_slice_keys_are_canonical(members):
+    """A slice key does not depend on the order of the dimensions and can be read back."""
+    key = slice_key(members)
+    assert slice_key(dict(reversed(members.items()))) == key
+    assert parse_slice(key) == members
+    key.encode()
