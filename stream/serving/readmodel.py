@@ -251,6 +251,7 @@ class ReadModel:
                 self._went(error)
                 pause = 5.0
             else:
+                self._answered()
                 pause = self._interval
             await asyncio.sleep(pause)
 
@@ -264,12 +265,8 @@ class ReadModel:
         marked = await self._redis.set(self._writer, run_id, ex=_WRITER_SECONDS, get=True)
         if self._trouble is not None or run_id != self._run_id or marked is None:
             self._write_all_again()
-        if self._trouble is not None:
-            _logger.info("read model: %s answers, writing %d entries", self.address, self.waiting)
         self._run_id = run_id
         self._checked = now
-        self._trouble = None
-        self._telemetry.readmodel_up(up=True)
 
     def _write_all_again(self) -> None:
         self._dirty = dict.fromkeys(self._metrics)
@@ -296,7 +293,10 @@ class ReadModel:
                 pipeline.eval(
                     _PUT_ALERTS, 3, topics.REDIS_ALERTS, REDIS_ALERTS_VERSIONS, topics.REDIS_RECENT, *put
                 )
-            await pipeline.execute()
+            # Not raised by redis-py, which would put the command with its values into the message.
+            for result in await pipeline.execute(raise_on_error=False):
+                if isinstance(result, Exception):
+                    raise result
             for key, held in batch:
                 if self._metrics.get(key) in (held, None):
                     self._dirty.pop(key, None)
@@ -304,6 +304,12 @@ class ReadModel:
                 self._pending.pop((alert.version, alert.fingerprint), None)
             self._telemetry.readmodel_written("metrics", len(batch))
             self._telemetry.readmodel_written("alerts", len(alerts))
+
+    def _answered(self) -> None:
+        if self._trouble is not None:
+            _logger.info("read model: %s answers, everything held is written", self.address)
+            self._trouble = None
+            self._telemetry.readmodel_up(up=True)
 
     def _went(self, error: Exception) -> None:
         reason = _named(error)

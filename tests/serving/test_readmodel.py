@@ -224,6 +224,23 @@ async def test_redis_that_refuses_is_a_reason_not_a_traceback(
     assert "wr0ng" not in caplog.text
 
 
+async def test_refused_writes_are_one_line_and_one_reason(
+    redis_process: RedisProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key of the wrong kind keeps it from being ready until it is gone; no value reaches a log."""
+    with redis_process.client() as client:
+        client.set(topics.REDIS_METRICS, "somebody else's")
+        async with running(redis_process) as model:
+            model.offer_metrics("{}", 1_000, True, b"a secret")
+            await until(lambda: "WRONGTYPE" in model.ready_check()[1])
+            await asyncio.sleep(0.5)
+            assert not model.ready_check()[0]
+            client.delete(topics.REDIS_METRICS)
+            await written(model)
+    assert [record.levelno for record in caplog.records].count(logging.WARNING) == 1
+    assert "secret" not in caplog.text
+
+
 @pytest.mark.parametrize("url", ["http://user:hunter2@somewhere", "hunter2", "redis://h:hunter2/x"])
 def test_a_wrong_url_is_refused_without_repeating_it(url: str) -> None:
     """The error names the setting and what is allowed, and holds no part of the URL."""
