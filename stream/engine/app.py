@@ -58,6 +58,7 @@ class BatchApp(faust.App):
             "stream_wait_empty": True,
             "producer_linger_ms": 0,
             "producer_max_batch_size": 1_000_000,
+            "producer_request_timeout": 30.0,  # a bounce of the broker is sat out, more stops the process
             "producer_max_request_size": 1_048_576,
             "broker_commit_interval": 1.0,
         }

@@ -26,6 +26,7 @@ class InFlight:
     def __init__(self) -> None:
         self._batches: dict[Partition, deque[tuple[Batch, float]]] = {}
         self._committable: dict[Partition, int] = {}
+        self._moved_at: dict[Partition, float] = {}
         self.records = 0
 
     def add(self, batch: Batch, now: float) -> None:
@@ -33,13 +34,14 @@ class InFlight:
         self._batches.setdefault(Partition(batch.topic, batch.partition), deque()).append((batch, now))
         self.records += len(batch)
 
-    def ack(self, batch: Batch) -> bool:
-        """Note a batch as done; False when it is not ours (done before, or from before a rebalance)."""
+    def ack(self, batch: Batch, now: float) -> bool:
+        """Note a batch as done at ``now``; False when it is not ours (done before, or before a rebalance)."""
         tp = Partition(batch.topic, batch.partition)
         queue = self._batches.get(tp)
         if batch.acked or queue is None or not any(held is batch for held, _ in queue):
             return False
         batch.acked = True
+        self._moved_at[tp] = now
         while queue and queue[0][0].acked:
             done, _ = queue.popleft()
             self.records -= len(done)
@@ -59,11 +61,17 @@ class InFlight:
         self._committable[tp] = max(offset, self._committable.get(tp, offset))
 
     def oldest(self) -> dict[Partition, float]:
-        """When the first unfinished batch of each partition was handed out (seconds, monotonic)."""
-        return {tp: queue[0][1] for tp, queue in self._batches.items() if queue}
+        """When each partition with unfinished batches last moved (seconds, monotonic).
+
+        That is when its first unfinished batch was handed out or, if later, when one was acknowledged: a
+        batch that waits its turn behind others that do get done is not a stall.
+        """
+        moved = self._moved_at
+        return {tp: max(queue[0][1], moved.get(tp, 0.0)) for tp, queue in self._batches.items() if queue}
 
     def forget(self) -> None:
         """Drop everything: after a rebalance, batches from before it are fetched again."""
         self._batches.clear()
         self._committable.clear()
+        self._moved_at.clear()
         self.records = 0

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from .app import BatchApp
     from .batch import Batch
 
+#: After a crash, handlers still at work get this long to finish; then they are cancelled.
+CRASH_GRACE_S = 5.0
+
 
 class Lanes:
     """Runs a handler over batches, one partition number at a time.
@@ -27,6 +30,7 @@ class Lanes:
         self._queued: dict[int, list[Batch]] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
         self._open = True
+        self._failed = False
         app.lanes.append(self)
 
     def submit(self, batch: Batch) -> None:
@@ -44,19 +48,46 @@ class Lanes:
                 for batch in batches:
                     batch.ack()
         except Exception as exc:  # noqa: BLE001 - nothing may be acknowledged after any failure
-            self._queued.clear()
+            self._fail()
             await self._app.crash(exc)
+        except asyncio.CancelledError:
+            self._fail()
+            raise
         finally:
             self._running.pop(partition, None)
 
-    async def quiesce(self) -> None:
-        """Drop what is only queued and wait for what is being worked on."""
+    def _fail(self) -> None:
+        # A later batch must not be handled when an earlier one was not: its stamps in the state would hide
+        # the earlier records when they are read again.
+        self._failed = True
         self._open = False
         self._queued.clear()
-        if self._running:
-            await asyncio.wait(list(self._running.values()))
+
+    async def quiesce(self) -> None:
+        """Drop what is only queued and wait for what is being worked on.
+
+        Once the app has crashed, a handler that does not finish soon is cancelled: one that hangs must not
+        keep the process from ending.
+        """
+        self._open = False
+        self._queued.clear()
+        if not self._running:
+            return
+        crashed = asyncio.ensure_future(self._app._crashed.wait())
+        finished = asyncio.ensure_future(asyncio.wait(list(self._running.values())))
+        try:
+            await asyncio.wait([finished, crashed], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([finished], timeout=CRASH_GRACE_S)
+            late = list(self._running.values())
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=CRASH_GRACE_S)
+        finally:
+            crashed.cancel()
+            finished.cancel()
 
     def reopen(self) -> None:
         """Take batches again, after a rebalance."""
         self._queued.clear()
-        self._open = True
+        self._open = not self._failed

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.partitioner import murmur2
 from faust.transport.drivers import aiokafka as driver
 
@@ -52,14 +52,13 @@ class BatchProducer(driver.Producer):
         Raises:
             PublishFailed: a record was not taken; some of the others may have been.
         """
-        producer = self._ensure_producer()
         by_partition: dict[int, list[Outgoing]] = {}
         count = 0
         for record in records:
             partition = record.partition
             if partition is None:
                 if not count:
-                    count = len(await producer.partitions_for(topic))
+                    count = await self._partitions(topic)
                 partition = partition_of(record.key, count)
             by_partition.setdefault(partition, []).append(record)
         if not by_partition:
@@ -73,37 +72,69 @@ class BatchProducer(driver.Producer):
             )
         )
 
+    async def _partitions(self, topic: str) -> int:
+        try:
+            async with asyncio.timeout(self.request_timeout):
+                return len(await self._ensure_producer().partitions_for(topic))
+        except (KafkaError, TimeoutError) as exc:
+            raise PublishFailed(f"{topic}: {type(exc).__name__}: {exc}; is the broker reachable?") from exc
+
     async def send_partition(self, topic: str, partition: int, records: Iterable[Fields]) -> int:
         """Publish (key, value, headers) to one partition, in order, and wait as ``send_many`` does.
 
         Raises:
-            PublishFailed: as ``send_many``.
+            PublishFailed: as ``send_many``; also when the broker takes nothing for as long as
+                ``producer_request_timeout``. aiokafka's idempotent producer itself would try for ever.
         """
         producer = self._ensure_producer()
         waiting: list[asyncio.Future[Any]] = []
         count = 0
+        now_ms = int(time.time() * 1000)
+        clock = asyncio.get_running_loop().time
         try:
-            builder: BatchBuilder = producer.create_batch()
-            append = builder.append
-            now_ms = int(time.time() * 1000)
-            for key, value, headers in records:
-                fields = list(headers) if headers else NO_HEADERS
-                if append(timestamp=now_ms, key=key, value=value, headers=fields) is None:
+            async with asyncio.timeout(self.request_timeout) as limit:
+                builder: BatchBuilder = producer.create_batch()
+                append = builder.append
+                for key, value, headers in records:
+                    fields = list(headers) if headers else NO_HEADERS
+                    if append(timestamp=now_ms, key=key, value=value, headers=fields) is None:
+                        waiting.append(await producer.send_batch(builder, topic, partition=partition))
+                        limit.reschedule(clock() + self.request_timeout)
+                        builder = producer.create_batch()
+                        append = builder.append
+                        append(
+                            timestamp=now_ms, key=key, value=value, headers=fields
+                        )  # the first always fits
+                    count += 1
+                if count:
                     waiting.append(await producer.send_batch(builder, topic, partition=partition))
-                    builder = producer.create_batch()
-                    append = builder.append
-                    append(timestamp=now_ms, key=key, value=value, headers=fields)  # the first always fits
-                count += 1
-            if count:
-                waiting.append(await producer.send_batch(builder, topic, partition=partition))
-                await asyncio.gather(*waiting)
+                    await asyncio.gather(*waiting)
+        except TimeoutError as exc:
+            why = f"nothing taken for {self.request_timeout:.0f} s; is the broker reachable?"
+            raise PublishFailed(f"{topic}: {why}") from exc
         except KafkaError as exc:
             raise PublishFailed(f"{topic}: {type(exc).__name__}: {exc}; is the broker reachable?") from exc
         return count
 
     async def flush(self) -> None:
-        """Wait until nothing is unsent. Stock Faust gives up after 0.1 s; this does not."""
-        while self.buffer.size:
-            await asyncio.sleep(0.01)
+        """Wait until nothing is unsent. Stock Faust gives up after 0.1 s; this only on a crash.
+
+        Raises:
+            PublishFailed: something stayed unsent for as long as ``producer_request_timeout``.
+        """
+        if self.app.crashed:
+            return  # nothing more is acknowledged, so nothing depends on it
+        try:
+            async with asyncio.timeout(self.request_timeout):
+                while self.buffer.size:
+                    await asyncio.sleep(0.01)
+                if self._producer is not None:
+                    await self._producer.flush()
+        except TimeoutError as exc:
+            raise PublishFailed("records stay unsent; is the broker reachable?") from exc
+
+    async def on_stop(self) -> None:
+        """Stop, even with the broker gone: what is still unsent by now fails instead of being tried for ever."""
         if self._producer is not None:
-            await self._producer.flush()
+            self._producer._message_accumulator.fail_all(ProducerClosed())
+        await super().on_stop()

@@ -18,6 +18,8 @@ from .table import BatchTable
 from .transport import POLL_S, drain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from faust.types import TP
 
     from .app import BatchApp
@@ -31,13 +33,19 @@ APPLY_RECORDS = 20_000
 
 
 async def read_changelogs(
-    consumer: aiokafka.AIOKafkaConsumer, wanted: dict[TopicPartition, tuple[BatchTable, int]]
+    consumer: aiokafka.AIOKafkaConsumer,
+    wanted: dict[TopicPartition, tuple[BatchTable, int]],
+    moved: Callable[[], None] = lambda: None,
 ) -> int:
     """Read changelog partitions from their beginning to their end as of now; returns how many records.
 
     Args:
         consumer: started, without a group.
         wanted: for each changelog partition the table and the partition of it to fill.
+        moved: called whenever there was progress.
+
+    Raises:
+        RecoveryFailed: a table cannot read a value of its changelog.
     """
     consumer.assign(list(wanted))
     starts = await consumer.beginning_offsets(list(wanted))
@@ -51,13 +59,19 @@ async def read_changelogs(
         drained = drain(fetcher, left, APPLY_RECORDS)
         for tp, records in drained.items():
             table, partition = wanted[tp]
-            table.recover(partition, [(r.key, r.value) for r in records if r.key is not None])
+            try:
+                table.recover(partition, [(r.key, r.value) for r in records if r.key is not None])
+            except Exception as exc:  # noqa: BLE001 - the table's own code; values stay out of the message
+                where = f"{tp.topic}/{tp.partition} offsets {records[0].offset} to {records[-1].offset}"
+                raise RecoveryFailed(f"{where}: a value cannot be read: {type(exc).__name__}") from None
             read += len(records)
+            moved()
             await asyncio.sleep(0)
         for tp in list(left):
             # The position passes the end even where compaction or a control batch leaves no last record.
             if await consumer.position(tp) >= ends[tp]:
                 left.discard(tp)
+                moved()
                 consumer.pause(tp)
         if not drained and left:
             await asyncio.wait([fetcher._create_fetch_waiter()], timeout=POLL_S)
@@ -80,6 +94,8 @@ class BatchRecovery(Service):
         self.in_recovery = False
         self.records_total = 0
         self.seconds_total = 0.0
+        #: When recovery last moved (seconds, monotonic).
+        self.moved_at = monotonic()
         self._complete: set[tuple[str, int]] = set()
         self._run: asyncio.Task[None] | None = None
 
@@ -96,18 +112,29 @@ class BatchRecovery(Service):
         for table in self.tables.batch_tables():
             gone = {tp.partition for tp in revoked | newly_assigned if tp.topic == table.source}
             self._complete -= {(table.name, p) for p in gone}
-        self._cancel()
+        await self._end()
         self._run = asyncio.create_task(self._recover(set(assigned), generation_id))
 
     async def on_stop(self) -> None:
         """Stop reading."""
-        self._cancel()
+        await self._end()
 
     def _cancel(self) -> None:
-        if self._run is not None and not self._run.done():
+        # Once: a second cancellation would hit the closing of the consumer.
+        if self._run is not None and not self._run.cancelling():
             self._run.cancel()
 
+    async def _end(self) -> None:
+        self._cancel()
+        run, self._run = self._run, None
+        if run is not None and not run.done():
+            await asyncio.wait([run])
+
+    def _moved(self) -> None:
+        self.moved_at = monotonic()
+
     async def _recover(self, assigned: set[TP], generation_id: int) -> None:
+        self._moved()
         self.in_recovery = self.app.in_recovery = True
         try:
             await self._read(assigned)
@@ -135,7 +162,7 @@ class BatchRecovery(Service):
         )
         try:
             await consumer.start()
-            read = await read_changelogs(consumer, wanted)
+            read = await read_changelogs(consumer, wanted, self._moved)
         except KafkaError as exc:
             raise RecoveryFailed(f"{type(exc).__name__}: {exc}; is the broker reachable?") from exc
         finally:
@@ -150,6 +177,7 @@ class BatchRecovery(Service):
         app, consumer = self.app, self.app.consumer
         for hook in app.recovered_hooks:
             await hook()
+            self._moved()
         await app.on_rebalance_complete.send()
         if generation_id != app.consumer_generation_id:
             return
@@ -171,6 +199,18 @@ class BatchTableManager(TableManager):
     """Faust's table manager without changelogs in the group's subscription: recovery reads them itself."""
 
     _batch_recovery: BatchRecovery | None = None
+    _generation = -1
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Take a new assignment; what was held in the generation just before is kept, the rest recovered."""
+        # After a generation that went by without us (a pause longer than the session time-out), another
+        # worker may have held and changed our partitions, though they seem never to have gone.
+        if generation_id != self._generation + 1:
+            newly_assigned = newly_assigned | assigned
+        self._generation = generation_id
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
     @property
     def recovery(self) -> BatchRecovery:  # type: ignore[override]

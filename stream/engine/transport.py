@@ -8,6 +8,7 @@ committed from the engine's own bookkeeping: up to the acknowledged prefix, neve
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,7 @@ from faust.types import TP, ConsumerMessage
 
 from .batch import Batch
 from .inflight import InFlight, Partition
+from .lanes import CRASH_GRACE_S
 from .producer import BatchProducer
 
 if TYPE_CHECKING:
@@ -84,6 +86,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         return consumer
 
+    def set_shutdown(self) -> None:
+        """Tell the app that this thread has ended, if it is still there to hear it."""
+        with suppress(RuntimeError):  # its loop was closed without waiting
+            super().set_shutdown()
+
     async def _fetch_records(
         self,
         consumer: aiokafka.AIOKafkaConsumer,
@@ -93,6 +100,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     ) -> dict[TP, list[Any]]:
         del timeout, max_records
         fetcher = consumer._fetcher
+        consumer._coordinator.check_errors()  # aiokafka keeps a fatal error of the group until asked
         limit = cast("BatchApp", self.app).max_batch_records
         until = monotonic() + POLL_FOR_S
         while self.consumer.flow_active:
@@ -150,6 +158,9 @@ class BatchConsumer(driver.Consumer):
             self.fetched_at[Partition(*tp)] = now
             if self.in_flight.records >= self._batch_app.max_inflight_records:
                 self._room.clear()
+            # Faust drops what lies before the last offset it saw or committed. After the log was truncated
+            # or made anew that would be everything, for good.
+            self._read_offset[tp] = None
             yield tp, self._message(tp, fetched[-1], batch)
 
     def _may_hand_out(self, generation: int) -> bool:
@@ -181,7 +192,10 @@ class BatchConsumer(driver.Consumer):
     def _on_ack(self, batch: Batch) -> None:
         if batch.generation != self.app.consumer_generation_id:
             return
-        if self.in_flight.ack(batch) and self.in_flight.records < self._batch_app.max_inflight_records:
+        if (
+            self.in_flight.ack(batch, monotonic())
+            and self.in_flight.records < self._batch_app.max_inflight_records
+        ):
             self._room.set()
 
     def ack(self, message: Message) -> bool:
@@ -206,6 +220,11 @@ class BatchConsumer(driver.Consumer):
             return self.in_flight.take(Partition(*tp))
         return super()._new_offset(tp)
 
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        # What is due is in the books. Faust's comparison with the offset it tried last would drop what a
+        # failed commit gave back, and everything after the log was truncated.
+        return tp.topic in self._batch_app.hot_topics or super()._should_commit(tp, offset)
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         done = await super()._commit(offsets)
         if done:
@@ -224,15 +243,33 @@ class BatchConsumer(driver.Consumer):
     async def wait_empty(self) -> None:
         """Let what is being worked on finish, commit it, and drop what was only queued."""
         await self._batch_app.quiesce()
-        await self.commit_and_end_transactions()
+        limit = CRASH_GRACE_S if self.app.crashed else self.app.conf.broker_request_timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self.commit_and_end_transactions()
+        except TimeoutError:  # the broker is away: what is not committed is read again
+            self.log.warning("not committed within %.0f s: the last batches will be read again", limit)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Start afresh: batches of the generation before are fetched again from the committed offset."""
+        # Nothing is to be fetched before the tables are recovered. Faust stops the flow only when partitions
+        # are taken away; a member that had none gets its first ones with the flow on.
+        self.stop_flow()
         self.in_flight.forget()
         self.fetched_at.clear()
         self._room.set()
         self._batch_app.reopen_lanes()
         await super().on_partitions_assigned(assigned, generation_id)
+
+    def dead(self) -> str | None:
+        """Say why this consumer will never fetch again, if so."""
+        inner, worker = self._thread._consumer, cast("Any", self._thread)._thread
+        if worker is not None and not worker.is_alive():
+            return "the consumer's thread has ended"
+        task = getattr(inner and inner._coordinator, "_coordination_task", None)
+        if task is not None and task.done():
+            return "the consumer has left its group for good"
+        return None
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Leave this to the watchdog, which looks at batches."""

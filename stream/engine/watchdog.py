@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mode import Service
 
@@ -12,6 +12,7 @@ from .inflight import Partition
 
 if TYPE_CHECKING:
     from .app import BatchApp
+    from .recovery import BatchTableManager
 
 
 def stalled(
@@ -40,7 +41,8 @@ class Watchdog(Service):
     """Crashes the app when a partition stalls, so that its supervisor starts it again.
 
     A worker can stay in its group, heart beating, with an agent that hangs or a fetcher that stopped; commits
-    then stop and nobody notices. ``reasons()`` is for the readiness check; it speaks before the crash.
+    then stop and nobody notices. ``reasons()`` is for the readiness check; it speaks before the crash. A
+    rebalance or a recovery that does not end, and a consumer that died, stop the app as well.
     """
 
     def __init__(self, app: BatchApp, *, stall_after_s: float, **kwargs: Any) -> None:
@@ -48,6 +50,7 @@ class Watchdog(Service):
         self.app = app
         self.stall_after_s = stall_after_s
         self._behind_since: dict[Partition, float] = {}
+        self._rebalancing_since: float | None = None
 
     def look(self, now: float) -> None:
         """Note which partitions are behind the broker with nothing fetched."""
@@ -60,6 +63,32 @@ class Watchdog(Service):
                     fetched = consumer.fetched_at.get(tp, 0.0)
                     behind[tp] = max(self._behind_since.get(tp, now), fetched)
         self._behind_since = behind
+        if not self.app.rebalancing:
+            self._rebalancing_since = None
+        elif self._rebalancing_since is None:
+            self._rebalancing_since = now
+
+    def stuck(self, now: float) -> str | None:
+        """Say why the worker as a whole will not go on, if so."""
+        consumer = self.app.batch_consumer
+        if consumer is not None and (why := consumer.dead()):
+            return why
+        if self._rebalancing_since is None:
+            return None
+        # Recovery is part of a rebalance; before it, the other members may take their time.
+        recovery = cast("BatchTableManager", self.app.tables).recovery
+        since, limit = (
+            (recovery.moved_at, self.stall_after_s)
+            if self.app.in_recovery
+            else (
+                max(self._rebalancing_since, recovery.moved_at),
+                self.stall_after_s + self.app.conf.broker_rebalance_timeout,
+            )
+        )
+        if now - since <= limit:
+            return None
+        what = "recovery of tables" if self.app.in_recovery else "rebalance"
+        return f"{what}: nothing happened for {now - since:.0f} s"
 
     def reasons(self, now: float, limit_s: float | None = None) -> dict[Partition, str]:
         """Partitions without progress for ``limit_s`` (half the crash limit by default)."""
@@ -80,7 +109,10 @@ class Watchdog(Service):
             now = monotonic()
             self.look(now)
             found = self.reasons(now, self.stall_after_s)
+            stuck = self.stuck(now)
             if found:
                 tp, why = next(iter(found.items()))
-                await self.app.crash(Stalled(f"{tp.topic}/{tp.partition}: {why}"))
+                stuck = f"{tp.topic}/{tp.partition}: {why}"
+            if stuck:
+                await self.app.crash(Stalled(stuck))
                 return

@@ -1,0 +1,229 @@
+"""What the engine's tests on a real Kafka share: topics and apps of their own, records in, records out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiokafka
+from aiokafka import TopicPartition
+from confluent_kafka import Consumer, Producer
+from confluent_kafka import TopicPartition as ConfluentPartition
+
+from stream.brokers import admin
+from stream.engine import Batch, BatchApp, Lanes
+from stream.topics import Cleanup, TopicSpec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+
+Sent = tuple[bytes | None, bytes | None]
+#: Members of a group notice each other's coming, going and death this fast, seconds.
+QUICK = {
+    "broker_session_timeout": 6.0,
+    "broker_heartbeat_interval": 0.3,
+    "broker_commit_interval": 0.2,
+    "stream_recovery_delay": 0.0,
+}
+
+
+async def until(what: Callable[[], bool], *, within: float = 30.0, why: str = "") -> None:
+    """Wait for something that tells nobody when it happens."""
+    async with asyncio.timeout(within):
+        while not what():
+            await asyncio.sleep(0.01)
+    assert what(), why
+
+
+@dataclass
+class Rig:
+    """Topics and apps of one test."""
+
+    bootstrap: str
+    folder: Path
+    group: str = field(default_factory=lambda: f"engine-{uuid.uuid4().hex[:10]}")
+    _topics: list[str] = field(default_factory=list)
+
+    async def topic(self, partitions: int = 1, *, name: str | None = None, compact: bool = False) -> str:
+        """Create a topic nobody else uses."""
+        name = name or f"t-{uuid.uuid4().hex[:10]}"
+        cleanup = Cleanup.COMPACT if compact else Cleanup.DELETE
+        await admin.create(self.bootstrap, [TopicSpec(name, cleanup, partitions)])
+        self._topics.append(name)
+        return name
+
+    async def changelog(self, table: str, partitions: int = 1) -> str:
+        """Create the changelog topic of a table of this rig's apps."""
+        return await self.topic(partitions, name=f"{self.group}-{table}-changelog", compact=True)
+
+    def app(self, *hot: str, **options: Any) -> BatchApp:
+        """Build an app of this rig's group; several are several members."""
+        settings: dict[str, Any] = {"datadir": str(self.folder), "autodiscover": False, **QUICK}
+        settings |= {"consumer_auto_offset_reset": "earliest"}
+        return BatchApp(self.group, hot_topics=hot, broker=f"kafka://{self.bootstrap}", **settings | options)
+
+    def consume(self, app: BatchApp, lanes: Lanes, *topics: str) -> None:
+        """Let an app's agents hand every batch of hot topics to lanes."""
+        for topic in topics:
+
+            async def agent(stream: AsyncIterator[Batch]) -> None:
+                async for batch in stream:
+                    lanes.submit(batch)
+
+            app.agent(app.hot_topic(topic), name=f"{topic}-agent")(agent)
+
+    def send(self, topic: str, records: Iterable[Sent], *, partition: int = -1, **options: Any) -> int:
+        """Write records with the C client; done when the broker has them."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "linger.ms": 5, **options})
+        count = 0
+        for key, value in records:
+            producer.produce(topic, value, key, partition)
+            producer.poll(0)
+            count += 1
+        assert producer.flush(30) == 0
+        return count
+
+    def committed(self, topic: str, partition: int = 0) -> int | None:
+        """Where the group would go on, None if it never committed."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group, "log_level": 0})
+        try:
+            offset: int = consumer.committed([ConfluentPartition(topic, partition)], timeout=10)[0].offset
+        finally:
+            consumer.close()
+        return offset if offset >= 0 else None
+
+    def commit(self, topic: str, offset: int, partition: int = 0) -> None:
+        """Commit on the group's behalf while it has no members."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group, "log_level": 0})
+        try:
+            consumer.commit(offsets=[ConfluentPartition(topic, partition, offset)], asynchronous=False)
+        finally:
+            consumer.close()
+
+    async def read(self, topic: str) -> dict[int, list[Any]]:
+        """Read a whole topic with a plain consumer: its records by partition, in order."""
+        found: dict[int, list[Any]] = {}
+        async with aiokafka.AIOKafkaConsumer(bootstrap_servers=self.bootstrap) as consumer:
+            await consumer._client.force_metadata_update()
+            tps = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
+            assert tps, topic
+            consumer.assign(tps)
+            ends = await consumer.end_offsets(tps)
+            await consumer.seek_to_beginning(*tps)
+            async with asyncio.timeout(30):
+                for tp in tps:
+                    found[tp.partition] = []
+                    while await consumer.position(tp) < ends[tp]:
+                        for fetched in (await consumer.getmany(tp, timeout_ms=100)).values():
+                            found[tp.partition] += fetched
+        return found
+
+    async def latest(self, topic: str) -> dict[int, dict[bytes, bytes]]:
+        """Read what a compacted topic says in the end, by partition."""
+        found: dict[int, dict[bytes, bytes]] = {}
+        for partition, records in (await self.read(topic)).items():
+            found[partition] = now = {}
+            for record in records:
+                if record.value is None:
+                    now.pop(record.key, None)
+                else:
+                    now[record.key] = record.value
+        return found
+
+    async def drop_topics(self) -> None:
+        """Remove what was made."""
+        await admin.delete(self.bootstrap, self._topics)
+
+
+async def ready(*apps: BatchApp, within: float = 30.0) -> None:
+    """Wait until tables are recovered and streams run."""
+    async with asyncio.timeout(within):
+        for app in apps:
+            await app.tables.recovery.completed.wait()
+
+
+async def crashed(app: BatchApp, within: float = 30.0) -> BaseException:
+    """Wait until an app has crashed; returns why."""
+    async with asyncio.timeout(within):
+        await app._crashed.wait()
+    reason = app.crash_reason
+    assert reason is not None
+    return reason
+
+
+async def stop(app: BatchApp, within: float = 20.0) -> None:
+    """Stop an app; it must not take long, whatever state it is in."""
+    async with asyncio.timeout(within):
+        await app.stop()
+
+
+@asynccontextmanager
+async def running(*apps: BatchApp, wait: bool = True) -> AsyncIterator[None]:
+    """Run apps, ready when the block begins; stopped when it ends, if they still run."""
+    try:
+        for app in apps:
+            async with asyncio.timeout(30):
+                await app.maybe_start()
+        if wait:
+            await ready(*apps)
+        yield
+    finally:
+        for app in apps:
+            if app.started and not app._stopped.is_set():
+                await stop(app)
+
+
+class Gate:
+    """A handler that says when it begins and goes on only when told."""
+
+    def __init__(self) -> None:
+        self.began: asyncio.Queue[tuple[int, list[Batch]]] = asyncio.Queue()
+        self.go = asyncio.Event()
+        self.done: list[tuple[int, list[Batch]]] = []
+
+    async def __call__(self, partition: int, batches: list[Batch]) -> None:
+        """Handle batches."""
+        self.began.put_nowait((partition, batches))
+        await self.go.wait()
+        self.done.append((partition, batches))
+
+    async def next(self, within: float = 30.0) -> tuple[int, list[Batch]]:
+        """Wait for a beginning."""
+        async with asyncio.timeout(within):
+            return await self.began.get()
+
+
+def values(batches: Sequence[Batch]) -> list[bytes | None]:
+    """Values of all records, in order."""
+    return [record.value for batch in batches for record in batch.records]
+
+
+class Seen:
+    """A handler that only remembers."""
+
+    def __init__(self, then: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.batches: list[Batch] = []
+        self._then = then
+
+    async def __call__(self, partition: int, batches: list[Batch]) -> None:
+        """Handle batches."""
+        assert {batch.partition for batch in batches} == {partition}
+        self.batches += batches
+        if self._then is not None:
+            await self._then()
+
+    @property
+    def count(self) -> int:
+        """Records so far."""
+        return sum(len(batch) for batch in self.batches)
+
+
+def quiet() -> None:
+    """Faust tells its whole life at INFO."""
+    for name in ("faust", "mode", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.ERROR)
