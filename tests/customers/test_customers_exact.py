@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.customers import (
@@ -31,6 +31,8 @@ CONFIG = CustomerConfig(
 )
 WIDE = msgspec.structs.replace(CONFIG, buckets=2000)  # nothing is a straggler beyond reach
 REACH = 20 * DAY  # stragglers in these tests come at most so far behind the newest event
+#: How long an example takes says something about the machine, not about the rule.
+unhurried = settings(deadline=None, max_examples=80)
 KINDS = ("purchase", "ticket_opened", "ticket_resolved", "ticket_reopened", "session_started", "other")
 
 
@@ -72,6 +74,7 @@ def same(got: dict[str, float | int | None], want: dict[str, float | None]) -> N
         assert got[name] == (None if value is None else pytest.approx(value, rel=1e-12, abs=1e-12)), name
 
 
+@unhurried
 @given(records(), st.sampled_from((0, 1, DAY, 40 * DAY)))
 def test_signals_equal_a_recomputation_from_the_applied_events(log: list[Record], later: int) -> None:
     """Signals are those of the plain list of applied records."""
@@ -82,6 +85,7 @@ def test_signals_equal_a_recomputation_from_the_applied_events(log: list[Record]
     same(signals(c, now, CONFIG), expected(kept, now, CONFIG))
 
 
+@unhurried
 @given(records(unique=True), st.randoms(use_true_random=False))
 def test_signals_do_not_depend_on_how_two_topics_interleave(log: list[Record], random: Random) -> None:
     """Any merge of the two topics gives exactly the same signals and segment."""
@@ -96,6 +100,7 @@ def test_signals_do_not_depend_on_how_two_topics_interleave(log: list[Record], r
     assert (other.segment, other.segment_ms) == (c.segment, c.segment_ms)
 
 
+@unhurried
 @given(records(), st.data())
 def test_batch_boundaries_do_not_matter(log: list[Record], data: st.DataObject) -> None:
     """Writing the state out and reading it back between any two events changes no byte of it."""
@@ -110,6 +115,7 @@ def test_batch_boundaries_do_not_matter(log: list[Record], data: st.DataObject) 
     assert encode(c) == encode(whole)
 
 
+@unhurried
 @given(records(), st.data())
 def test_a_crash_at_any_point_and_a_replay_from_any_earlier_offset_change_nothing(
     log: list[Record], data: st.DataObject
@@ -129,6 +135,7 @@ def test_a_crash_at_any_point_and_a_replay_from_any_earlier_offset_change_nothin
     assert encode(c) == encode(whole)
 
 
+@unhurried
 @given(records())
 def test_a_replayed_record_is_known_to_have_been_applied_or_not(log: list[Record]) -> None:
     """After the fact ``was_applied`` names every duplicate, also once its original is forgotten."""
@@ -137,6 +144,7 @@ def test_a_replayed_record_is_known_to_have_been_applied_or_not(log: list[Record
         assert was_applied(c, record.event, record.topic, record.offset, CONFIG) == (verdict == APPLIED)
 
 
+@unhurried
 @given(records())
 def test_the_stamp_never_falls_and_rises_with_every_record(log: list[Record]) -> None:
     """Of two states of a customer the later one has the higher stamp."""
@@ -152,6 +160,7 @@ def test_the_stamp_never_falls_and_rises_with_every_record(log: list[Record]) ->
 any_float = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@unhurried
 @given(
     st.lists(
         st.tuples(

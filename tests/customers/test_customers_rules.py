@@ -22,7 +22,7 @@ from stream.customers import (
     signals,
     was_applied,
 )
-from stream.customers.identity import HASH_PRIME, hash64
+from stream.customers.identity import HASH_PRIME, find, hash64, is_listed, pack_arrival
 from stream.intake.event import Event
 
 from .oracle import DAY, T0, place, reply, run, touch
@@ -119,6 +119,24 @@ def test_event_ids_of_usual_forms_do_not_collide() -> None:
     ids = {f"e-{i}" for i in range(30_000)} | {f"{i:016x}" for i in range(30_000)}
     ids |= {f"{a:04d}-x-{b:04d}" for a in range(150) for b in range(150)}
     assert len({hash64(i) for i in ids}) == len(ids)
+
+
+def test_bytes_that_only_look_like_an_id_are_not_taken_for_one() -> None:
+    """What straddles two entries is no entry, and the search goes on behind it."""
+    wanted = bytes(range(8))
+    stray = b"\xff" * 4 + wanted + b"\xff" * 8
+    entry = wanted + b"\xff" * 12
+    assert find(stray, wanted, 0) == -1
+    assert find(entry + stray, wanted, 0) == 0
+    assert is_listed(pack_arrival(7) + pack_arrival(0x0102), 0x0102)
+    assert not is_listed(pack_arrival(0x0102 << 8) + pack_arrival(0), 0x0102)
+
+
+def test_days_that_drop_out_leave_no_empty_bytes() -> None:
+    """After a long silence only the newest day is kept."""
+    assert of(touch("a", T0), touch("b", T0 + 20 * DAY), touch("c", T0 + 45 * DAY)).counts == (
+        b"\x01" + bytes(24) + b"\x01"
+    )
 
 
 @pytest.mark.parametrize(
