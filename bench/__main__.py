@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -36,6 +37,7 @@ def worker(job: str, bootstrap: str, app_id: str, n: int) -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, "-m", "bench.worker", job, bootstrap, app_id, str(n), str(WITHIN_S)],
         stdout=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         check=True,
         text=True,
     )

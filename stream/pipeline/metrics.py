@@ -14,7 +14,7 @@ from stream.measures.publish import rfc3339
 from stream.measures.windows import Windows, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from stream.alerting.claims import Claim
     from stream.alerting.conditions import MetricLike, State
@@ -109,13 +109,11 @@ class MetricsPartition:
         self._take_changes(changes, written)
         return changes
 
-    def provisional(self) -> list[MetricsRecord]:
-        """Values so far of the slices of which something was heard since last asked."""
+    def provisional(self) -> Iterator[MetricsRecord]:
+        """Values so far of the slices of which something was heard since last asked, one by one."""
         windows = self._windows
-        at = windows.newest * self._pane_ms
-        return [
-            self._record(key, at, windows.provisional(key), final=False) for key in sorted(windows.touched())
-        ]
+        for key in sorted(windows.touched()):
+            yield self._record(key, windows.newest * self._pane_ms, windows.provisional(key), final=False)
 
     def _judge(
         self, closing: Closing, changes: MetricsChanges, written: dict[tuple[str, str], State | None]
