@@ -17,9 +17,11 @@ from .errors import PublishFailed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from aiokafka.producer.message_accumulator import BatchBuilder
+    from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 
 Fields = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]  #: key, value, headers
+#: How long a request under way may still take when the producer stops.
+STOP_S = 5.0
 NO_HEADERS: list[tuple[str, bytes]] = []
 
 
@@ -134,7 +136,23 @@ class BatchProducer(driver.Producer):
             raise PublishFailed("records stay unsent; is the broker reachable?") from exc
 
     async def on_stop(self) -> None:
-        """Stop, even with the broker gone: what is still unsent by now fails instead of being tried for ever."""
-        if self._producer is not None:
-            self._producer._message_accumulator.fail_all(ProducerClosed())
+        """Stop, even with the broker gone: what is still unsent by now is given up instead of tried for ever."""
+        producer = self._producer
+        if producer is not None:
+            accumulator, sender = producer._message_accumulator, producer._sender.sender_task
+            if accumulator._batches or accumulator._pending_batches:
+                for _ in range(2):  # the first waits for requests under way, the second does not
+                    sender.cancel()
+                    await asyncio.wait([sender], timeout=STOP_S)
+                _give_up(accumulator)
         await super().on_stop()
+
+
+def _give_up(accumulator: MessageAccumulator) -> None:
+    batches = {batch for queue in accumulator._batches.values() for batch in queue}
+    accumulator._pending_batches |= batches  # where aiokafka looks for a failed batch that was to be retried
+    accumulator.fail_all(ProducerClosed())
+    for batch in accumulator._pending_batches:
+        for future in (batch.future, batch._drain_waiter):
+            if not future.cancelled():
+                future.exception()  # somebody has seen it: no complaint when it is collected

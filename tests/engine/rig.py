@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
+import signal
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiokafka
 from aiokafka import TopicPartition
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka import TopicPartition as ConfluentPartition
+from confluent_kafka.admin import AdminClient
+from faust.types import StreamT
 
 from stream.brokers import admin
 from stream.engine import Batch, BatchApp, Lanes
@@ -21,6 +24,10 @@ from stream.topics import Cleanup, TopicSpec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+
+    from stream.brokers.kafka import KafkaServer
+    from stream.engine.producer import BatchProducer
+    from stream.engine.recovery import BatchRecovery, BatchTableManager
 
 Sent = tuple[bytes | None, bytes | None]
 #: Members of a group notice each other's coming, going and death this fast, seconds.
@@ -71,7 +78,7 @@ class Rig:
         """Let an app's agents hand every batch of hot topics to lanes."""
         for topic in topics:
 
-            async def agent(stream: AsyncIterator[Batch]) -> None:
+            async def agent(stream: StreamT[Batch]) -> None:
                 async for batch in stream:
                     lanes.submit(batch)
 
@@ -127,7 +134,8 @@ class Rig:
         """Read what a compacted topic says in the end, by partition."""
         found: dict[int, dict[bytes, bytes]] = {}
         for partition, records in (await self.read(topic)).items():
-            found[partition] = now = {}
+            now: dict[bytes, bytes] = {}
+            found[partition] = now
             for record in records:
                 if record.value is None:
                     now.pop(record.key, None)
@@ -140,11 +148,16 @@ class Rig:
         await admin.delete(self.bootstrap, self._topics)
 
 
+def recovery_of(app: BatchApp) -> BatchRecovery:
+    """Return the service that fills an app's tables."""
+    return cast("BatchTableManager", app.tables).recovery
+
+
 async def ready(*apps: BatchApp, within: float = 30.0) -> None:
     """Wait until tables are recovered and streams run."""
     async with asyncio.timeout(within):
         for app in apps:
-            await app.tables.recovery.completed.wait()
+            await recovery_of(app).completed.wait()
 
 
 async def crashed(app: BatchApp, within: float = 30.0) -> BaseException:
@@ -176,6 +189,37 @@ async def running(*apps: BatchApp, wait: bool = True) -> AsyncIterator[None]:
         for app in apps:
             if app.started and not app._stopped.is_set():
                 await stop(app)
+
+
+@asynccontextmanager
+async def producing(app: BatchApp) -> AsyncIterator[BatchProducer]:
+    """Run an app's producer alone."""
+    producer = app.batch_producer
+    await producer.maybe_start()
+    try:
+        yield producer
+    finally:
+        async with asyncio.timeout(20):
+            await producer.stop()
+
+
+@asynccontextmanager
+async def hanging(kafka: KafkaServer) -> AsyncIterator[None]:
+    """Let the broker take connections and answer nothing; well again when the block has ended."""
+    assert kafka.pid is not None
+    os.kill(kafka.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(kafka.pid, signal.SIGCONT)
+        client = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+
+        def well() -> bool:
+            topics = client.list_topics(timeout=5).topics.values()
+            return all(p.leader >= 0 for topic in topics for p in topic.partitions.values())
+
+        with suppress(KafkaException):
+            await until(lambda: bool(client.list_topics(timeout=5).brokers) and well())
 
 
 class Gate:
@@ -221,9 +265,3 @@ class Seen:
     def count(self) -> int:
         """Records so far."""
         return sum(len(batch) for batch in self.batches)
-
-
-def quiet() -> None:
-    """Faust tells its whole life at INFO."""
-    for name in ("faust", "mode", "aiokafka"):
-        logging.getLogger(name).setLevel(logging.ERROR)
