@@ -240,6 +240,43 @@ def test_news_from_an_idle_source_is_counted_once():
     assert [(c.instant, c.changed) for c in seen] == [(7, {"{}": {"w": {"nps": [5, 0, 0]}}})]
 
 
+def test_a_fold_hidden_by_later_news_is_taken_back():
+    """News that came after a fold, durable when the fold's progress is not, does not change the repeat.
+
+    Twice: also when the next progress is written before the fold comes again.
+    """
+    messages = [
+        partial(5, version=1, n=2),
+        Mark("s", 4, True, (1, True)),
+        Mark("t", 6, False, (1, False)),
+        partial(5, version=3, n=5),
+    ]
+    table: dict[str, bytes] = {}
+
+    def restart():
+        windows = Windows(0, WindowConfig(10, (Window("w", 30, 10),)), ["s", "t"])
+        for key, value in table.items():
+            windows.restore(key, value)
+        windows.ready()
+        return windows
+
+    windows = restart()
+    assert [c.instant for c in closings(windows, *messages)] == [6]
+    table.update(windows.changes().entries)  # the progress is lost
+    rounds = {int(value[1 : value.index(b",")]) for value in table.values()}
+    windows = restart()
+    assert closings(windows, *messages[:2]) == []
+    changes = windows.changes()
+    assert {int(value[1 : value.index(b",")]) for _, value in changes.entries} == {max(rounds) + 1}
+    table.update([*changes.entries, changes.progress])
+    windows = restart()
+    seen = closings(windows, *messages, Mark("s", 7, False, (3, False)), Mark("t", 7, False, (2, False)))
+    assert [(c.instant, c.changed["{}"]["w"]) for c in seen] == [
+        (6, {"nps": [2, 0, 0]}),
+        (7, {"nps": [5, 0, 0]}),
+    ]
+
+
 def test_wake_asks_for_an_instant_at_which_nothing_changes():
     """A slice is reported at an instant somebody waits for, also one it asks for while closing."""
     windows = small()
