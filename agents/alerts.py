@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from agents.context import Context
     from stream.engine import Batch, BatchTable
 
+#: Rounds of the lane begin at most this often.
+PACE_S = 0.05
+
 
 class AlertsAgent:
     """Releases claims in one order, as alerts, once every slice owner has got that far."""
@@ -22,7 +25,7 @@ class AlertsAgent:
         self._context = context
         self._table = table
         self._held: dict[int, Lane] = {}
-        self.lanes = Lanes(context.app, self.handle)
+        self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
 
     async def recovered(self) -> None:
         """Tables are complete for a new assignment: start from them."""
@@ -47,9 +50,10 @@ class AlertsAgent:
                     lane.mark(message.partition, message.instant_ms)
         await self._context.publish_alerts(lane.release())
         changes = lane.changes()
-        await self._table.write(partition, [(key.encode(), value) for key, value in changes.entries])
-        last = [] if changes.progress is None else [(changes.progress[0].encode(), changes.progress[1])]
-        await self._table.write(partition, [*last, *((key.encode(), None) for key in changes.tombstones)])
+        # One log, in this order: after a crash there is a prefix of it, so the progress comes after the entries.
+        last = [] if changes.progress is None else [changes.progress]
+        entries = [(key.encode(), value) for key, value in [*changes.entries, *last]]
+        await self._table.write(partition, [*entries, *((key.encode(), None) for key in changes.tombstones)])
 
     def _lane(self, partition: int) -> Lane:
         lane = self._held.get(partition)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from stream.measures import Mark, Partial
     from stream.pipeline import CustomersChanges, DeadLetter
 
+#: Rounds of a partition begin at most this often: a customer's alert waits half of it on average.
+PACE_S = 0.01
+
 
 class CustomersAgent:
     """Folds inputs into customers and panes; publishes partials, customer alerts and dead letters."""
@@ -33,7 +36,7 @@ class CustomersAgent:
         self._parts: dict[int, CustomersPartition] = {}
         self._active_at: dict[tuple[str, int], float] = {}
         self._idle: set[tuple[str, int]] = set()
-        self.lanes = Lanes(context.app, self.handle)
+        self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
 
     async def recovered(self) -> None:
         """Tables are complete for a new assignment: start from them."""
@@ -56,9 +59,9 @@ class CustomersAgent:
             context.publish(topics.DEADLETTERS, [_dead(d, partition) for d in changes.deadletters]),
             context.publish(topics.PARTIALS, self._partials(changes.partials, changes.marks)),
         )
-        await self._panes.write(partition, changes.cells)
         await self._customers.write(partition, changes.customers)
-        await self._panes.write(partition, changes.sources)
+        # One log, in this order: after a crash there is a prefix of it, so the sources come last.
+        await self._panes.write(partition, [*changes.cells, *changes.sources])
         self._count(partition, batches, changes, monotonic() - started)
 
     async def idle(self) -> None:

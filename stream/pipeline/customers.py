@@ -93,7 +93,9 @@ class CustomersChanges:
     """What a batch came to, in the order in which it is made durable.
 
     First ``deadletters``, ``claims``, ``partials`` and then ``marks`` are published and awaited; then
-    ``cells``, ``customers`` and last ``sources`` are written, each awaited before the next.
+    ``customers`` are written and awaited; then ``cells`` and, after them in the same log, ``sources``. So a
+    customer that is durable may be ahead of its panes, never behind: a replay asks it what became of each
+    record.
     """
 
     deadletters: list[DeadLetter] = field(default_factory=list)
@@ -145,6 +147,7 @@ class CustomersPartition:
             by_source[text.split("|", 1)[0]].restore(text, value)
         for source in self.panes.values():
             source.ready()
+        self._marked: dict[str, int | None] = {}
         self._codes = dict(zip(config.topics, TOPIC_CODES, strict=True))
 
     def run(self, batches: Iterable[tuple[str, Sequence[SourceRecord]]]) -> CustomersChanges:
@@ -174,6 +177,7 @@ class CustomersPartition:
 
     def idle(self, topic: str) -> Mark:
         """Return the mark that lets others go on without this source."""
+        self._marked[topic] = None  # the next batch has to say that it is awake again
         return self.panes[topic].idle_mark()
 
     def _decoded(
@@ -272,7 +276,9 @@ class CustomersPartition:
         done = self.panes[topic].end(last_offset)
         changes.cells += [(key.encode(), value) for key, value in done.cells]
         changes.partials += done.partials
-        changes.marks.append(done.mark)
+        if self._marked.get(topic) != done.mark.panes_closed:  # else it would say nothing new
+            self._marked[topic] = done.mark.panes_closed
+            changes.marks.append(done.mark)
         key, value = done.source
         changes.sources.append((key.encode(), value))
         changes.sources += [(key.encode(), None) for key in done.closed]
