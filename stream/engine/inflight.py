@@ -16,6 +16,15 @@ class Partition(NamedTuple):
     partition: int
 
 
+class Out(NamedTuple):
+    """A batch as it was handed out; whoever works on it may empty it to free memory."""
+
+    batch: Batch
+    at: float
+    records: int
+    end: int
+
+
 class InFlight:
     """Batches handed out and not yet committed, in order, for every partition.
 
@@ -24,28 +33,29 @@ class InFlight:
     """
 
     def __init__(self) -> None:
-        self._batches: dict[Partition, deque[tuple[Batch, float]]] = {}
+        self._batches: dict[Partition, deque[Out]] = {}
         self._committable: dict[Partition, int] = {}
         self._moved_at: dict[Partition, float] = {}
         self.records = 0
 
     def add(self, batch: Batch, now: float) -> None:
         """Note a batch as handed out at ``now`` (seconds, monotonic)."""
-        self._batches.setdefault(Partition(batch.topic, batch.partition), deque()).append((batch, now))
-        self.records += len(batch)
+        out = Out(batch, now, len(batch), batch.last_offset + 1)
+        self._batches.setdefault(Partition(batch.topic, batch.partition), deque()).append(out)
+        self.records += out.records
 
     def ack(self, batch: Batch, now: float) -> bool:
         """Note a batch as done at ``now``; False when it is not ours (done before, or before a rebalance)."""
         tp = Partition(batch.topic, batch.partition)
         queue = self._batches.get(tp)
-        if batch.acked or queue is None or not any(held is batch for held, _ in queue):
+        if batch.acked or queue is None or not any(out.batch is batch for out in queue):
             return False
         batch.acked = True
         self._moved_at[tp] = now
-        while queue and queue[0][0].acked:
-            done, _ = queue.popleft()
-            self.records -= len(done)
-            self._committable[tp] = done.last_offset + 1
+        while queue and queue[0].batch.acked:
+            done = queue.popleft()
+            self.records -= done.records
+            self._committable[tp] = done.end
         return True
 
     def pending(self) -> list[Partition]:
@@ -67,7 +77,7 @@ class InFlight:
         batch that waits its turn behind others that do get done is not a stall.
         """
         moved = self._moved_at
-        return {tp: max(queue[0][1], moved.get(tp, 0.0)) for tp, queue in self._batches.items() if queue}
+        return {tp: max(queue[0].at, moved.get(tp, 0.0)) for tp, queue in self._batches.items() if queue}
 
     def forget(self) -> None:
         """Drop everything: after a rebalance, batches from before it are fetched again."""

@@ -86,6 +86,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         return consumer
 
+    def _stopped_set(self) -> None:
+        with suppress(RuntimeError):  # after a crash the thread has ended by itself, and its loop with it
+            super()._stopped_set()
+
     def set_shutdown(self) -> None:
         """Tell the app that this thread has ended, if it is still there to hear it."""
         with suppress(RuntimeError):  # its loop was closed without waiting

@@ -113,6 +113,8 @@ class Watchdog(Service):
             if found:
                 tp, why = next(iter(found.items()))
                 stuck = f"{tp.topic}/{tp.partition}: {why}"
+            if self.app.crashed:
+                return
             if stuck:
                 await self.app.crash(Stalled(stuck))
                 return

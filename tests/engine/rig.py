@@ -84,9 +84,25 @@ class Rig:
 
             app.agent(app.hot_topic(topic), name=f"{topic}-agent")(agent)
 
-    def send(self, topic: str, records: Iterable[Sent], *, partition: int = -1, **options: Any) -> int:
+    def send(
+        self,
+        topic: str,
+        records: Iterable[Sent],
+        *,
+        partition: int = -1,
+        compression: str = "none",
+        **options: Any,
+    ) -> int:
         """Write records with the C client; done when the broker has them."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "linger.ms": 5, **options})
+        producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "acks": "all",
+                "linger.ms": 5,
+                "compression.type": compression,
+            }
+            | options
+        )
         count = 0
         for key, value in records:
             producer.produce(topic, value, key, partition)
