@@ -87,6 +87,8 @@ class CustomerRules:
         # Two names at least: with one, attrgetter would return a bare value.
         self._key: Callable[[EventLike], tuple[Any, ...]] = attrgetter("metric", "kind", *tested)
         self._left: dict[tuple[Any, ...], tuple[_Compiled, ...]] = {}
+        #: Names of the customer's signals that the rules look at.
+        self.signals = frozenset(name for one in compiled for name, _ in one.signals)
 
     def match(
         self, event: EventLike, signals: Callable[[], Mapping[str, Any]], fired: Mapping[str, int]

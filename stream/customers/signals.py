@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -56,25 +57,63 @@ _UNPLACED: Final = ("loyalty", "engagement")
 Signals = dict[str, float | int | None]
 
 
-def signals(c: Customer, now_ms: int, config: CustomerConfig = _DEFAULTS) -> Signals:
-    """Every signal of a customer at an instant of event time.
+def signals(
+    c: Customer, now_ms: int, config: CustomerConfig = _DEFAULTS, only: frozenset[str] | None = None
+) -> Signals:
+    """Signals of a customer at an instant of event time.
 
     Args:
         c: with at least one event applied; without any all signals are None but the counts, which are 0.
         now_ms: usually the time of the event at hand; an instant before the newest event counts as that.
         config: as in ``fold``.
+        only: names that are wanted; others may be missing. None: all of ``SIGNALS``.
 
     Returns:
-        A figure or None (nothing is known) for each name of ``SIGNALS``. Durations are in days.
+        A figure or None (nothing is known) by name. Durations are in days.
     """
-    out: Signals = dict.fromkeys(SIGNALS)
+    out: Signals = dict.fromkeys(SIGNALS if only is None else only)
     now_ms = max(now_ms, c.last_ms)
-    out["events"] = c.events
-    out["replies"] = c.replies
-    out["active_days"] = len(c.counts) - c.counts.count(0)
-    _put_activity(out, c, now_ms, config)
-    _put_tickets(out, c, now_ms)
-    _put_purchases(out, c, now_ms, config)
+    groups = _ALL if only is None or not only.isdisjoint(_RISK) else _needed(only)
+    if _ACTIVITY in groups:
+        out["events"] = c.events
+        out["replies"] = c.replies
+        out["active_days"] = len(c.counts) - c.counts.count(0)
+        _put_activity(out, c, now_ms, config)
+    if _TICKETS in groups:
+        _put_tickets(out, c, now_ms)
+    if _PURCHASES in groups:
+        _put_purchases(out, c, now_ms, config)
+    if _SCORES in groups:
+        _put_scores(out, c, now_ms)
+    if groups is _ALL and c.events:
+        out["churn_risk"] = churn_risk(_complete(out)).value
+    return out
+
+
+_RISK: Final = frozenset({"churn_risk"})
+_TICKETS: Final = frozenset(name for name in SIGNALS if name.endswith(("_tickets", "ticket_days")))
+_PURCHASES: Final = frozenset(
+    {"frequency", "recency_days", "days_since_first_purchase", "spend", "mean_spend", "currencies"}
+)
+_SCORES: Final = frozenset(
+    name
+    for name in SIGNALS
+    if name.startswith("last_") or name in {f"days_since_{metric}" for metric in _PLACED}
+)
+_ACTIVITY: Final = frozenset(SIGNALS) - _RISK - _TICKETS - _PURCHASES - _SCORES
+_ALL: Final[tuple[frozenset[str], ...]] = (_ACTIVITY, _TICKETS, _PURCHASES, _SCORES)
+
+
+@cache
+def _needed(only: frozenset[str]) -> tuple[frozenset[str], ...]:
+    return tuple(group for group in _ALL if not group.isdisjoint(only))
+
+
+def _complete(out: Signals) -> Signals:
+    return dict.fromkeys(SIGNALS) | out
+
+
+def _put_scores(out: Signals, c: Customer, now_ms: int) -> None:
     scores = c.scores
     for metric in _PLACED:
         held = scores.get(metric)
@@ -86,9 +125,6 @@ def signals(c: Customer, now_ms: int, config: CustomerConfig = _DEFAULTS) -> Sig
         held = scores.get(metric)
         if held is not None:
             out["last_" + metric] = held[2]
-    if c.events:
-        out["churn_risk"] = churn_risk(out).value
-    return out
 
 
 def _put_activity(out: Signals, c: Customer, now_ms: int, config: CustomerConfig) -> None:

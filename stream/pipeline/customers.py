@@ -263,7 +263,9 @@ class CustomersPartition:
     ) -> None:
         config = self._config.customers
         time_ms = event.time_ms
-        matches = rules.match(event, lambda: signals(customer, time_ms, config), customer.fired)
+        matches = rules.match(
+            event, lambda: signals(customer, time_ms, config, rules.signals), customer.fired
+        )
         if not matches:
             return
         customer.fired = rules.remember(customer.fired, matches, time_ms)
