@@ -16,34 +16,60 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CX_", env_file=".env", frozen=True, extra="ignore")
 
-    app_id: str = Field("cx-pulse", pattern=r"^[a-zA-Z0-9._-]{1,100}$", description="consumer group and changelog prefix")
+    app_id: str = Field(
+        "cx-pulse", pattern=r"^[a-zA-Z0-9._-]{1,100}$", description="consumer group and changelog prefix"
+    )
     brokers: str = Field("localhost:9092", min_length=1, description="comma-separated host:port list")
     partitions: int = Field(4, ge=1, le=1000, description="partitions of the input and output topics")
     replication: int = Field(1, ge=1, le=9, description="replication factor of topics that cx creates")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = "PLAINTEXT"
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
-    compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field("none", description="of what cx writes")
+    compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field(
+        "none", description="of what cx writes"
+    )
 
-    redis_url: SecretStr | None = Field(SecretStr("redis://localhost:6379/0"), description="empty: no read model")
+    redis_url: SecretStr | None = Field(
+        SecretStr("redis://localhost:6379/0"), description="empty: no read model"
+    )
 
     rules: Path | None = Field(None, description="rules file (YAML); none: metrics without alerts")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the published intervals")
-    max_members: int = Field(1000, ge=1, le=1_000_000, description="members kept per grouping; the rest is 'other'")
+    max_members: int = Field(
+        1000, ge=1, le=1_000_000, description="members kept per grouping; the rest is 'other'"
+    )
 
     pane_ms: int = Field(10_000, ge=100, description="length of the finest pane; must divide 5 minutes")
-    lateness_ms: Milliseconds = Field(10_000, description="how far a partition's watermark trails its newest event")
-    late_horizon_ms: Milliseconds = Field(24 * 3600 * 1000, description="older than this behind the watermark: too_late")
-    max_ahead_ms: Milliseconds = Field(5 * 60 * 1000, description="further than this ahead of its record: too_early")
-    idle_after_ms: int = Field(30_000, ge=100, description="a caught-up, silent partition stops holding others back")
-    dedup_horizon_ms: Milliseconds = Field(24 * 3600 * 1000, description="event ids are remembered this long, in event time")
-    dedup_per_customer: int = Field(64, ge=1, le=10_000, description="event ids remembered per customer at most")
+    lateness_ms: Milliseconds = Field(
+        10_000, description="how far a partition's watermark trails its newest event"
+    )
+    late_horizon_ms: Milliseconds = Field(
+        24 * 3600 * 1000, description="older than this behind the watermark: too_late"
+    )
+    max_ahead_ms: Milliseconds = Field(
+        5 * 60 * 1000, description="further than this ahead of its record: too_early"
+    )
+    idle_after_ms: int = Field(
+        30_000, ge=100, description="a caught-up, silent partition stops holding others back"
+    )
+    dedup_horizon_ms: Milliseconds = Field(
+        24 * 3600 * 1000, description="event ids are remembered this long, in event time"
+    )
+    dedup_per_customer: int = Field(
+        64, ge=1, le=10_000, description="event ids remembered per customer at most"
+    )
 
     max_record_bytes: int = Field(64 * 1024, ge=256, description="larger input records are dead letters")
-    max_inflight_records: int = Field(50_000, ge=1, description="fetched and not yet acknowledged; bounds memory")
-    max_batch_records: int = Field(5_000, ge=1, description="records of one partition handed to an agent at once")
+    max_inflight_records: int = Field(
+        50_000, ge=1, description="fetched and not yet acknowledged; bounds memory"
+    )
+    max_batch_records: int = Field(
+        5_000, ge=1, description="records of one partition handed to an agent at once"
+    )
     commit_interval_ms: int = Field(1_000, ge=50)
-    stall_after_ms: int = Field(60_000, ge=1000, description="no progress with work waiting for this long: exit")
+    stall_after_ms: int = Field(
+        60_000, ge=1000, description="no progress with work waiting for this long: exit"
+    )
     provisional_every_ms: int = Field(1_000, ge=100, description="how often provisional values are published")
 
     http_host: str = Field("127.0.0.1", description="where /metrics and /health listen")
