@@ -79,9 +79,9 @@ class BatchApp(faust.App):
         return BatchTransport(self.conf.broker_producer, self)
 
     async def on_started(self) -> None:
-        """Start the watchdog once the app runs."""
-        await super().on_started()
+        """Start the watchdog first: Faust has started only when the first recovery is complete."""
         await self.add_runtime_dependency(self.watchdog)
+        await super().on_started()
         if self._collector is not None:
             await self.add_runtime_dependency(self._collector)
 

@@ -19,5 +19,4 @@ async def rig(kafka: KafkaServer, tmp_path: Path) -> AsyncIterator[Rig]:
     """Topics and apps of one test; the topics go with it."""
     made = Rig(kafka.bootstrap, tmp_path)
     yield made
-    if kafka.running:
-        await made.drop_topics()
+    await made.close(drop_topics=kafka.running)

@@ -8,6 +8,7 @@ import signal
 import uuid
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -39,12 +40,11 @@ QUICK = {
 }
 
 
-async def until(what: Callable[[], bool], *, within: float = 30.0, why: str = "") -> None:
+async def until(what: Callable[[], bool], *, within: float = 30.0, every: float = 0.01) -> None:
     """Wait for something that tells nobody when it happens."""
     async with asyncio.timeout(within):
         while not what():
-            await asyncio.sleep(0.01)
-    assert what(), why
+            await asyncio.sleep(every)
 
 
 @dataclass
@@ -111,33 +111,39 @@ class Rig:
         assert producer.flush(30) == 0
         return count
 
+    @cached_property
+    def _group_view(self) -> Consumer:
+        # Never subscribes: it looks at the group without being in it.
+        return Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group, "log_level": 0})
+
     def committed(self, topic: str, partition: int = 0) -> int | None:
         """Where the group would go on, None if it never committed."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group, "log_level": 0})
-        try:
-            offset: int = consumer.committed([ConfluentPartition(topic, partition)], timeout=10)[0].offset
-        finally:
-            consumer.close()
+        asked = [ConfluentPartition(topic, partition)]
+        offset: int = self._group_view.committed(asked, timeout=10)[0].offset
         return offset if offset >= 0 else None
+
+    def committed_total(self, topic: str, partitions: int) -> int:
+        """How many records of a topic the group has committed, over all partitions."""
+        asked = [ConfluentPartition(topic, partition) for partition in range(partitions)]
+        return sum(max(0, tp.offset) for tp in self._group_view.committed(asked, timeout=10))
 
     def commit(self, topic: str, offset: int, partition: int = 0) -> None:
         """Commit on the group's behalf while it has no members."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group, "log_level": 0})
-        try:
-            consumer.commit(offsets=[ConfluentPartition(topic, partition, offset)], asynchronous=False)
-        finally:
-            consumer.close()
+        self._group_view.commit(offsets=[ConfluentPartition(topic, partition, offset)], asynchronous=False)
 
     async def read(self, topic: str) -> dict[int, list[Any]]:
         """Read a whole topic with a plain consumer: its records by partition, in order."""
         found: dict[int, list[Any]] = {}
-        async with aiokafka.AIOKafkaConsumer(bootstrap_servers=self.bootstrap) as consumer:
+        async with aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, auto_offset_reset="earliest"
+        ) as consumer:
             await consumer._client.force_metadata_update()
             tps = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
             assert tps, topic
             consumer.assign(tps)
-            ends = await consumer.end_offsets(tps)
-            await consumer.seek_to_beginning(*tps)
+            starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+            for tp in tps:
+                consumer.seek(tp, starts[tp])
             async with asyncio.timeout(30):
                 for tp in tps:
                     found[tp.partition] = []
@@ -159,9 +165,12 @@ class Rig:
                     now[record.key] = record.value
         return found
 
-    async def drop_topics(self) -> None:
+    async def close(self, *, drop_topics: bool) -> None:
         """Remove what was made."""
-        await admin.delete(self.bootstrap, self._topics)
+        if "_group_view" in self.__dict__:
+            self._group_view.close()
+        if drop_topics:
+            await admin.delete(self.bootstrap, self._topics)
 
 
 def recovery_of(app: BatchApp) -> BatchRecovery:
@@ -194,17 +203,22 @@ async def stop(app: BatchApp, within: float = 20.0) -> None:
 @asynccontextmanager
 async def running(*apps: BatchApp, wait: bool = True) -> AsyncIterator[None]:
     """Run apps, ready when the block begins; stopped when it ends, if they still run."""
+    # A start ends with the first recovery.
+    starts = [asyncio.create_task(app.maybe_start()) for app in apps]
     try:
-        for app in apps:
-            async with asyncio.timeout(30):
-                await app.maybe_start()
         if wait:
+            async with asyncio.timeout(30):
+                await asyncio.gather(*starts)
             await ready(*apps)
         yield
     finally:
         for app in apps:
-            if app.started and not app._stopped.is_set():
+            if not app._stopped.is_set():
                 await stop(app)
+        for start in starts:
+            await asyncio.wait([start], timeout=10)
+            assert start.done()
+            start.result()
 
 
 @asynccontextmanager
