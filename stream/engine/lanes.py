@@ -92,6 +92,7 @@ class Lanes:
         """
         self._open = False
         self._queued.clear()
+        self._hurry.set()
         if not self._running:
             return
         crashed = asyncio.ensure_future(self._app._crashed.wait())
@@ -111,4 +112,5 @@ class Lanes:
     def reopen(self) -> None:
         """Take batches again, after a rebalance."""
         self._queued.clear()
+        self._hurry.clear()
         self._open = not self._failed
