@@ -33,6 +33,14 @@ groups:
         below: -100
 """
 
+CUSTOMERS = 20_000
+HEAD = (
+    b'{"event_id":"%s","customer_id":"%s","occurred_at":%d,"segment":"vip","touchpoint":"support",'
+    b'"channel":"chat","stage":"engage","region":"it-lombardia",'
+)
+REPLY = HEAD + b'"metric":"nps","score":%d,"survey":"after-contact"}'
+TOUCHPOINT = HEAD + b'"kind":"session_started"}'
+
 
 class Listener(threading.Thread):
     """Reads ``cx.alerts`` and notes when the alert of each reply was seen."""
@@ -69,27 +77,18 @@ def feed(bootstrap: str, rate: int, seconds: float, run: str) -> dict[str, float
     while done < total:
         due = min(total, int((time.perf_counter() - began) * rate) + 1)
         for i in range(done, due):
-            customer = f"customer-{rng.randrange(20_000):08d}"
-            event: dict[str, Any] = {
-                "event_id": f"{run}-{i}",
-                "customer_id": customer,
-                "occurred_at": int(time.time() * 1000),
-                "segment": "vip",
-                "touchpoint": "support",
-                "channel": "chat",
-                "stage": "engage",
-                "region": "it-lombardia",
-            }
-            topic = topics.TOUCHPOINTS
+            customer = b"customer-%08d" % rng.randrange(CUSTOMERS)
+            event_id = b"%s-%d" % (run.encode(), i)
+            now_ms = int(time.time() * 1000)
             if i % 2:
                 alerts = i % 40 == 1
-                event |= {"metric": "nps", "score": 0 if alerts else 9, "survey": "after-contact"}
-                topic = topics.REPLIES
+                producer.produce(
+                    topics.REPLIES, REPLY % (event_id, customer, now_ms, 0 if alerts else 9), customer
+                )
                 if alerts:
-                    sent[event["event_id"]] = time.perf_counter()
+                    sent[event_id.decode()] = time.perf_counter()
             else:
-                event |= {"kind": "session_started"}
-            producer.produce(topic, msgspec.json.encode(event), customer)
+                producer.produce(topics.TOUCHPOINTS, TOUCHPOINT % (event_id, customer, now_ms), customer)
         done = due
         producer.poll(0)
         time.sleep(0.001)

@@ -17,7 +17,7 @@ from stream.measures import Groupings, Mark, PaneConfig, Partial, SourcePanes, o
 from stream.measures.panes import OK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from stream.alerting.claims import Claim
     from stream.alerting.customer_rules import CustomerRules
@@ -51,7 +51,19 @@ class SourceRecord(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
 
 
-Decoded = tuple[Event, SourceRecord]
+@dataclass(slots=True)
+class Inlet:
+    """One input topic of a partition: its panes, what its mark last said, and counts of the batch at hand."""
+
+    topic: str
+    code: str
+    panes: SourcePanes
+    marked: int | None = None
+    applied: int = 0
+    duplicates: int = 0
+
+
+Decoded = tuple[Event, SourceRecord, Inlet]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +159,10 @@ class CustomersPartition:
             by_source[text.split("|", 1)[0]].restore(text, value)
         for source in self.panes.values():
             source.ready()
-        self._marked: dict[str, int | None] = {}
-        self._codes = dict(zip(config.topics, TOPIC_CODES, strict=True))
+        self._inlets = {
+            topic: Inlet(topic, code, self.panes[topic])
+            for topic, code in zip(config.topics, TOPIC_CODES, strict=True)
+        }
 
     def run(self, batches: Iterable[tuple[str, Sequence[SourceRecord]]]) -> CustomersChanges:
         """Take records in, batches of one topic in offset order; both topics merged by event time.
@@ -156,35 +170,33 @@ class CustomersPartition:
         The state moves on: what is returned has to become durable, or the object thrown away.
         """
         changes = CustomersChanges()
-        events: dict[str, list[Decoded]] = {}
+        decoded: dict[str, list[Decoded]] = {}
         last: dict[str, int] = {}
         for topic, records in batches:
-            events.setdefault(topic, []).extend(self._decoded(topic, records, changes))
+            decoded.setdefault(topic, []).extend(self._decoded(topic, records, changes))
             last[topic] = records[-1].offset
+        inlets = [self._inlets[topic] for topic in self._config.topics if topic in last]
+        for inlet in inlets:
+            inlet.panes.begin()
         touched: dict[str, Customer] = {}
-        for topic in last:
-            self.panes[topic].begin()
-        if len(events) == 1:
-            ((topic, run),) = events.items()
-            self._fold(topic, run, touched, changes)
-        else:
-            for topic, run in merged(events):
-                self._fold(topic, run, touched, changes)
-        for topic, offset in last.items():
-            self._end(topic, offset, changes)
+        self._fold(merged([decoded[inlet.topic] for inlet in inlets]), touched, changes)
+        for inlet in inlets:
+            self._end(inlet, last[inlet.topic], changes)
         changes.customers = [(name.encode(), encode_customer(c)) for name, c in touched.items()]
         return changes
 
     def idle(self, topic: str) -> Mark:
         """Return the mark that lets others go on without this source."""
-        self._marked[topic] = None  # the next batch has to say that it is awake again
-        return self.panes[topic].idle_mark()
+        inlet = self._inlets[topic]
+        inlet.marked = None  # the next batch has to say that it is awake again
+        return inlet.panes.idle_mark()
 
     def _decoded(
         self, topic: str, records: Sequence[SourceRecord], changes: CustomersChanges
     ) -> list[Decoded]:
         """Decode what is not wholly in yet; what does not fit goes to the dead letters."""
-        seen = self.panes[topic].offset
+        inlet = self._inlets[topic]
+        seen = inlet.panes.offset
         limits = self._config.limits
         events: list[Decoded] = []
         keep = events.append
@@ -194,7 +206,7 @@ class CustomersPartition:
                 continue
             event = decode_event(record.value, record.headers, limits)
             if type(event) is Event:
-                keep((event, record))
+                keep((event, record, inlet))
             elif isinstance(event, Rejection):
                 refused += 1
                 changes.deadletters.append(DeadLetter(record, topic, event.reason, event.detail))
@@ -202,57 +214,52 @@ class CustomersPartition:
             changes.verdicts[topic, DEADLETTER] += refused
         return events
 
-    def _fold(
-        self, topic: str, events: list[Decoded], touched: dict[str, Customer], changes: CustomersChanges
-    ) -> None:
-        code = self._codes[topic]
-        source = self.panes[topic]
-        judge, add = source.judge, source.add
+    def _fold(self, events: list[Decoded], touched: dict[str, Customer], changes: CustomersChanges) -> None:
         stored = self._customers
         config = self._config.customers
+        ahead_ms = self._config.panes.max_ahead_ms
         rules = self._rules
-        applied = duplicates = 0
-        for event, record in events:
+        for event, record, inlet in events:
             time_ms = event.time_ms
-            verdict = judge(time_ms, record.timestamp)
-            if verdict is not OK:
-                self._refuse(topic, record, verdict, changes)
-                continue
+            panes = inlet.panes
+            # Nearly always within both limits, which two comparisons tell.
+            if time_ms < panes.floor_ms or time_ms > record.timestamp + ahead_ms:
+                verdict = panes.judge(time_ms, record.timestamp)
+                if verdict is not OK:
+                    self._refuse(inlet.topic, record, verdict, changes)
+                    continue
             customer_id = event.customer_id
             customer = touched.get(customer_id)
             if customer is None:
                 held = stored.get(customer_id.encode())
                 customer = touched[customer_id] = Customer() if held is None else decode_customer(held)
             offset = record.offset
-            verdict = fold(customer, event, code, offset, config)
+            verdict = fold(customer, event, inlet.code, offset, config)
             if verdict is APPLIED:
                 if rules is not None:
                     self._match(rules, event, customer, changes)
-            elif verdict is DUPLICATE or not was_applied(customer, event, code, offset, config):
-                duplicates += 1
+            elif verdict is DUPLICATE or not was_applied(customer, event, inlet.code, offset, config):
+                inlet.duplicates += 1
                 continue
-            applied += 1
+            inlet.applied += 1
             metric = event.metric
-            seen = (
-                observation(metric, event.score, event.scale, event.higher_is_better)
-                if metric is not None
-                else None
-            )
+            if metric is None:
+                panes.add(offset, time_ms, NO_DIMS, None, ())
+                continue
+            seen = observation(metric, event.score, event.scale, event.higher_is_better)
             if seen is None:
-                add(offset, time_ms, NO_DIMS, None, ())
-            else:
-                dims = (
-                    event.segment,
-                    event.stage,
-                    event.touchpoint,
-                    event.channel,
-                    event.product,
-                    event.variant,
-                    event.region,
-                )
-                add(offset, time_ms, dims, seen[0], seen[1])
-        changes.verdicts[topic, APPLIED] += applied
-        changes.verdicts[topic, DUPLICATE] += duplicates
+                panes.add(offset, time_ms, NO_DIMS, None, ())
+                continue
+            dims = (
+                event.segment,
+                event.stage,
+                event.touchpoint,
+                event.channel,
+                event.product,
+                event.variant,
+                event.region,
+            )
+            panes.add(offset, time_ms, dims, seen[0], seen[1])
 
     def _refuse(self, topic: str, record: SourceRecord, verdict: str, changes: CustomersChanges) -> None:
         changes.deadletters.append(DeadLetter(record, topic, verdict, TIME_DETAIL[verdict]))
@@ -274,39 +281,38 @@ class CustomersPartition:
             if match.claim is not None:
                 changes.claims.append(match.claim)
 
-    def _end(self, topic: str, last_offset: int, changes: CustomersChanges) -> None:
-        done = self.panes[topic].end(last_offset)
+    def _end(self, inlet: Inlet, last_offset: int, changes: CustomersChanges) -> None:
+        changes.verdicts[inlet.topic, APPLIED] += inlet.applied
+        changes.verdicts[inlet.topic, DUPLICATE] += inlet.duplicates
+        inlet.applied = inlet.duplicates = 0
+        done = inlet.panes.end(last_offset)
         changes.cells += [(key.encode(), value) for key, value in done.cells]
         changes.partials += done.partials
-        if self._marked.get(topic) != done.mark.panes_closed:  # else it would say nothing new
-            self._marked[topic] = done.mark.panes_closed
+        if inlet.marked != done.mark.panes_closed:  # else it would say nothing new
+            inlet.marked = done.mark.panes_closed
             changes.marks.append(done.mark)
         key, value = done.source
         changes.sources.append((key.encode(), value))
         changes.sources += [(key.encode(), None) for key in done.closed]
 
 
-def merged(events: dict[str, list[Decoded]]) -> Iterator[tuple[str, list[Decoded]]]:
-    """Merge the topics by event time, each kept in its own order, as runs of one topic.
+def merged(topics: list[list[Decoded]]) -> list[Decoded]:
+    """Merge at most two topics by event time, each kept in its own order.
 
     The order inside a topic is never changed: an event waits for those before it in its topic, whatever
-    their times. Between topics the earlier event time at the heads goes first; ties go to the first topic.
+    their times. Of the events at the two heads the earlier goes first, of equal ones that of the first topic.
     """
-    at = dict.fromkeys(events, 0)
-    while True:
-        open_topics = [t for t in events if at[t] < len(events[t])]
-        if not open_topics:
-            return
-        if len(open_topics) == 1:
-            topic = open_topics[0]
-            yield topic, events[topic][at[topic] :]
-            return
-        topic, other = sorted(open_topics, key=lambda t: events[t][at[t]][0].time_ms)[:2]
-        limit = events[other][at[other]][0].time_ms
-        first = at[topic]
-        end = first + 1
-        queue = events[topic]
-        while end < len(queue) and queue[end][0].time_ms <= limit:
-            end += 1
-        at[topic] = end
-        yield topic, queue[first:end]
+    if len(topics) == 1:
+        return topics[0]
+    first, second = topics
+    found: list[Decoded] = []
+    take = found.append
+    at = 0
+    for one in second:
+        time_ms = one[0].time_ms
+        while at < len(first) and first[at][0].time_ms <= time_ms:
+            take(first[at])
+            at += 1
+        take(one)
+    found += first[at:]
+    return found
