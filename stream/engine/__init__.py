@@ -11,7 +11,11 @@ topic-partition travels as ONE message, and three promises hold:
    Recovery keeps the value with the higher stamp.
 3. *Memory is bounded.* At most ``max_inflight_records`` are out at once; then nothing more is fetched.
 
-A whole program::
+A whole program; its topics ``clicks`` and ``counts-counts-changelog``, with as many partitions, exist::
+
+    from collections import Counter
+
+    from stream.engine import Batch, BatchApp, Lanes
 
     app = BatchApp("counts", broker="kafka://localhost:9092", hot_topics=["clicks"])
     table = app.batch_table("counts", source="clicks")
