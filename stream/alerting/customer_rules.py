@@ -13,9 +13,9 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from schemas import format_ms
 from stream.alerting.checks import check_of
 from stream.alerting.claims import Claim, claim_id, fingerprint
-from stream.alerting.durations import rfc3339
 from stream.alerting.metric_claims import action_of
 from stream.alerting.model import On, plain
 from stream.alerting.when_rules import SHOWN
@@ -192,7 +192,7 @@ def _claim(rule: CustomerRule, event: EventLike, signals: Mapping[str, Any]) -> 
         "alert": rule.alert,
         "customer": event.customer_id,
         "severity": str(rule.severity),
-        "as_of": rfc3339(at),
+        "as_of": format_ms(at),
     }
     return Claim(
         id=claim_id(mark, "firing", at, event.event_id),

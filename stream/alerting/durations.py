@@ -1,9 +1,8 @@
-"""Durations as rules write them (``90s``, ``5m``, ``1h30m``, ``7d``) and times as alerts write them."""
+"""Durations as rules write them: ``90s``, ``5m``, ``1h30m``, ``7d``."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -12,7 +11,6 @@ _FORM: Final = re.compile(
     r"(?:(?P<s>\d{1,9})s)?(?:(?P<ms>\d{1,9})ms)?",
     re.ASCII,
 )
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 MAX_MS: Final = 366 * 86_400_000
 
@@ -33,14 +31,3 @@ def duration_text(ms: int) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
-
-
-def rfc3339(ms: int) -> str:
-    """Epoch milliseconds as RFC 3339 in UTC; the milliseconds only where there are any.
-
-    Raises:
-        OverflowError: outside the years 1 to 9999.
-    """
-    text = (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="seconds").removesuffix("+00:00")
-    thousandths = ms % 1000
-    return f"{text}.{thousandths:03d}Z" if thousandths else f"{text}Z"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from schemas import format_ms
 from stream.alerting.claims import SOURCE, claim_id, fingerprint
-from stream.alerting.durations import rfc3339
 
 if TYPE_CHECKING:
     from stream.alerting.claims import Claim
@@ -32,7 +32,7 @@ def to_cloudevent(claim: Claim) -> dict[str, Any]:
         "id": claim.id,
         "source": SOURCE,
         "type": f"cx.alert.{claim.state}.v1",
-        "time": rfc3339(claim.as_of_ms),
+        "time": format_ms(claim.as_of_ms),
         "subject": claim.subject,
         "severitytext": claim.severity,
         "datacontenttype": "application/json",
@@ -44,9 +44,9 @@ def to_cloudevent(claim: Claim) -> dict[str, Any]:
             "fingerprint": claim.fingerprint,
             "labels": claim.labels,
             "annotations": claim.annotations,
-            "starts_at": rfc3339(claim.starts_at_ms),
-            "ends_at": None if claim.ends_at_ms is None else rfc3339(claim.ends_at_ms),
-            "as_of": rfc3339(claim.as_of_ms),
+            "starts_at": format_ms(claim.starts_at_ms),
+            "ends_at": None if claim.ends_at_ms is None else format_ms(claim.ends_at_ms),
+            "as_of": format_ms(claim.as_of_ms),
             "claim": claim.figures,
             "baseline": claim.baseline,
             "drivers": [],
@@ -56,7 +56,7 @@ def to_cloudevent(claim: Claim) -> dict[str, Any]:
             else {
                 "type": action.type,
                 "owner": action.owner,
-                "due_by": None if action.due_by_ms is None else rfc3339(action.due_by_ms),
+                "due_by": None if action.due_by_ms is None else format_ms(action.due_by_ms),
             },
             "hold_out": False,
         },

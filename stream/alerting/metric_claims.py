@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from schemas import format_ms
 from stream.alerting.claims import Action, Claim, claim_id, fingerprint
-from stream.alerting.durations import rfc3339
 from stream.alerting.model import Kind, slice_of
 from stream.alerting.templates import show
 
@@ -35,7 +35,7 @@ def metric_claim(
     subject = f"{rule.metric}{{{members}}}" if members else rule.metric
     figures = _figures(rule, current, reading)
     if rule.for_ms and since_ms is not None:
-        figures["since"] = rfc3339(since_ms)
+        figures["since"] = format_ms(since_ms)
     values: dict[str, Value] = {
         **labels,
         **_texts(rule, current, reading),
@@ -43,8 +43,8 @@ def metric_claim(
         "slice": members or "all",
         "severity": str(rule.severity),
         "state": state,
-        "as_of": rfc3339(as_of_ms),
-        "starts_at": rfc3339(starts_at_ms),
+        "as_of": format_ms(as_of_ms),
+        "starts_at": format_ms(starts_at_ms),
     }
     earlier = reading.earlier
     return Claim(

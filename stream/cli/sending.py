@@ -32,7 +32,7 @@ class Sender:
     """Sends JSON objects as they are, keyed by customer as the worker expects it.
 
     Args:
-        config: of a confluent-kafka client; see `stream.cli.config.confluent_config`.
+        config: of a confluent-kafka client; see `stream.brokers.security.confluent_config`.
         topic: where all go; None: replies (with ``metric``) and touchpoints (others) each to their own.
 
     Raises:

@@ -2,13 +2,13 @@
 
 The way of a reply: ``observation`` makes a vector of it; ``SourcePanes`` adds vectors up per slice and pane on
 the side of one source partition and publishes partial sums; ``Windows`` owns slices, merges the partials of
-all sources and rolls every window; ``metrics_value`` forms what is published.
+all sources and rolls every window; ``encode_metrics`` forms what is published.
 """
 
 from stream.measures.metric import Metric, MetricValue
 from stream.measures.panes import OK, TOO_EARLY, TOO_LATE, PaneChanges, PaneConfig, SourcePanes
 from stream.measures.partials import Mark, Partial, decode_partial_or_mark, encode_mark, encode_partial
-from stream.measures.publish import metrics_value
+from stream.measures.publish import encode_metrics, metric_values
 from stream.measures.registry import METRICS, all_values, observation, value_of
 from stream.measures.slices import DIMENSIONS, WHOLE, Dims, Groupings, parse_slice, slice_key
 from stream.measures.stats import Observation, Stats, add, is_empty, merge, subtract
@@ -41,10 +41,11 @@ __all__ = [
     "all_values",
     "decode_partial_or_mark",
     "encode_mark",
+    "encode_metrics",
     "encode_partial",
     "is_empty",
     "merge",
-    "metrics_value",
+    "metric_values",
     "observation",
     "parse_slice",
     "plan",

@@ -6,11 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
-import msgspec
-
 from stream.alerting.conditions import decode_state, disposable, encode_state, step, wake_at
-from stream.measures import all_values, decode_partial_or_mark, parse_slice, value_of
-from stream.measures.publish import rfc3339
+from stream.measures import decode_partial_or_mark, encode_metrics, metric_values, value_of
 from stream.measures.windows import Windows, plan
 
 if TYPE_CHECKING:
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
     from stream.pipeline.customers import Entry, PipelineConfig
 
 _RULE: Final = "rule|"
-
-_encode: Final = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +92,17 @@ class MetricsPartition:
             if value is not None:
                 self._windows.apply(decode_partial_or_mark(value))
         newest: dict[str, tuple[int, dict[str, Stats]]] = {}
-        written: dict[tuple[str, str], State | None] = {}
+        written: dict[tuple[str, str], State] = {}
+        ended: dict[tuple[str, str], None] = {}
         for closing in self._windows.close():
             for slice_key, sums in closing.changed.items():
                 newest[slice_key] = (closing.as_of_ms, sums)
-            self._judge(closing, changes, written)
+            self._judge(closing, changes, written, ended)
         # Several panes may close at once: what is published is the newest final value of each slice.
         changes.metrics = [self._record(key, at, sums, final=True) for key, (at, sums) in newest.items()]
         if self._windows.frontier > before:
             changes.mark_ms = self._windows.frontier * self._pane_ms
-        self._take_changes(changes, written)
+        self._take_changes(changes, written, ended)
         return changes
 
     def provisional(self) -> Iterator[MetricsRecord]:
@@ -116,7 +112,11 @@ class MetricsPartition:
             yield self._record(key, windows.newest * self._pane_ms, windows.provisional(key), final=False)
 
     def _judge(
-        self, closing: Closing, changes: MetricsChanges, written: dict[tuple[str, str], State | None]
+        self,
+        closing: Closing,
+        changes: MetricsChanges,
+        written: dict[tuple[str, str], State],
+        ended: dict[tuple[str, str], None],
     ) -> None:
         for slice_key, sums in closing.changed.items():
             for rule in self._book.rules_for(slice_key):
@@ -136,23 +136,25 @@ class MetricsPartition:
                     changes.claims.append(done.claim)
                 if done.changed and done.state is not None:
                     self._states[at] = written[at] = done.state
+                    ended.pop(at, None)
                 elif state is not None and disposable(state, closing.as_of_ms):
                     del self._states[at]
-                    written[at] = None
+                    ended[at] = None
                 if done.wake_at_ms is not None:
                     self._windows.wake(-(-done.wake_at_ms // self._pane_ms), slice_key)
 
-    def _take_changes(self, changes: MetricsChanges, written: dict[tuple[str, str], State | None]) -> None:
+    def _take_changes(
+        self,
+        changes: MetricsChanges,
+        written: dict[tuple[str, str], State],
+        ended: dict[tuple[str, str], None],
+    ) -> None:
         done = self._windows.changes()
         changes.entries = [(key.encode(), value) for key, value in done.entries]
-        # A state that says nothing any more may go once the progress that covers it is durable.
-        dropped, self._gone = self._gone, []
-        for (alert, slice_key), state in written.items():
-            key = f"{_RULE}{alert}|{slice_key}".encode()
-            if state is None:
-                self._gone.append(key)
-            else:
-                changes.entries.append((key, encode_state(state)))
+        # A state that ended in this round is still written: until its tombstone is durable, and that comes after
+        # the progress that covers it, the table must not hold the state before, which would end once more.
+        changes.entries += [(_state_key(at), encode_state(state)) for at, state in written.items()]
+        dropped, self._gone = self._gone, [_state_key(at) for at in ended]
         if done.progress is not None:
             changes.progress.append((done.progress[0].encode(), done.progress[1]))
         changes.progress += [(key.encode(), None) for key in done.tombstones]
@@ -160,17 +162,9 @@ class MetricsPartition:
         changes.progress += [(key, None) for key in dropped if key not in rewritten]
 
     def _record(self, slice_key: str, at_ms: int, sums: Mapping[str, Stats], *, final: bool) -> MetricsRecord:
-        values: dict[str, dict[str, MetricValue]] = {}
-        for window, stats in sums.items():
-            for metric, value in all_values(stats, self._config.confidence).items():
-                values.setdefault(metric, {})[window] = value
-        payload = {
-            "slice": parse_slice(slice_key),
-            "as_of": rfc3339(at_ms),
-            "final": final,
-            "metrics": values,
-        }
-        return MetricsRecord(slice_key, at_ms, final, _encode(payload), values)
+        values = metric_values(sums, self._config.confidence)
+        payload = encode_metrics(slice_key, at_ms, final, values)
+        return MetricsRecord(slice_key, at_ms, final, payload, values)
 
     def _rules_as_they_are_now(self) -> None:
         """After a restart: forget states of rules that are gone, and ask again for the pending ones' turn."""
@@ -179,11 +173,15 @@ class MetricsPartition:
             rule = by_name.get(alert)
             if rule is None or rule not in self._book.rules_for(slice_key):
                 del self._states[alert, slice_key]
-                self._gone.append(f"{_RULE}{alert}|{slice_key}".encode())
+                self._gone.append(_state_key((alert, slice_key)))
                 continue
             at_ms = wake_at(rule, state)
             if at_ms is not None:
                 self._windows.wake(-(-at_ms // self._pane_ms), slice_key)
+
+
+def _state_key(at: tuple[str, str]) -> bytes:
+    return f"{_RULE}{at[0]}|{at[1]}".encode()
 
 
 def _reader(rule: MetricRule, sums: Mapping[str, Stats]) -> Callable[[str], MetricLike | None]:

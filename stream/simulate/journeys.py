@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from schemas import format_ms
 
 from .words import comment
 
@@ -48,12 +49,6 @@ PILLARS: Final = {
 }
 
 COMMENTED: Final = 0.12
-
-
-def rfc3339(time_ms: int) -> str:
-    """An instant in UTC with milliseconds."""
-    seconds, ms = divmod(time_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
 class Journeys:
@@ -111,7 +106,7 @@ class Journeys:
         due_ms = t + 90 * MINUTE_MS
         steps.append(
             self._touch(
-                t + SECOND_MS, person, "promise_made", "delivery", channel, ref=ref, due_at=rfc3339(due_ms)
+                t + SECOND_MS, person, "promise_made", "delivery", channel, ref=ref, due_at=format_ms(due_ms)
             )
         )
         wait = self._effect("wait", t, person, "delivery", channel) or 1.0
@@ -233,7 +228,7 @@ class Journeys:
             "event_id": self._id(),
             "customer_id": person.customer_id,
             # The app sends epoch milliseconds, the others RFC 3339: both are within the contract.
-            "occurred_at": t if channel == "app" else rfc3339(t),
+            "occurred_at": t if channel == "app" else format_ms(t),
             "kind": kind,
             "channel": channel,
             "touchpoint": place,

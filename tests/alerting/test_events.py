@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +21,6 @@ from stream.alerting.claims import (
     encode_record,
 )
 from stream.alerting.conditions import step
-from stream.alerting.durations import rfc3339
 from stream.alerting.events import encode_event, fingerprint, to_cloudevent
 from stream.alerting.rules import load_rules
 
@@ -187,20 +185,3 @@ def test_numbers_keep_their_sort() -> None:
     claim = _claim("NpsLowForVip", '{"segment":"vip"}', Value(12.0, 240, (4.1, 20.9)))
     assert b'"value":12.0,' in encode_event(decode_claim(encode_claim(claim)))
     assert b'"below":30,' in encode_event(claim)
-
-
-@pytest.mark.parametrize(
-    ("ms", "text"),
-    [
-        (0, "1970-01-01T00:00:00Z"),
-        (1, "1970-01-01T00:00:00.001Z"),
-        (T, "2026-01-01T00:00:00Z"),
-        (T + 120, "2026-01-01T00:00:00.120Z"),
-        (-1, "1969-12-31T23:59:59.999Z"),
-        (-62_135_596_800_000, "0001-01-01T00:00:00Z"),
-        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
-    ],
-)
-def test_times_are_rfc_3339_with_milliseconds_only_where_there_are_any(ms: int, text: str) -> None:
-    """UTC with Z."""
-    assert rfc3339(ms) == text
