@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-
-from schemas import format_ms
 
 from .words import comment
 
@@ -49,6 +48,12 @@ PILLARS: Final = {
 }
 
 COMMENTED: Final = 0.12
+
+
+def fixed_width(time_ms: int) -> str:
+    """RFC 3339 in UTC, always with milliseconds: how many producers write it."""
+    seconds, ms = divmod(time_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
 class Journeys:
@@ -106,7 +111,7 @@ class Journeys:
         due_ms = t + 90 * MINUTE_MS
         steps.append(
             self._touch(
-                t + SECOND_MS, person, "promise_made", "delivery", channel, ref=ref, due_at=format_ms(due_ms)
+                t + SECOND_MS, person, "promise_made", "delivery", channel, ref=ref, due_at=fixed_width(due_ms)
             )
         )
         wait = self._effect("wait", t, person, "delivery", channel) or 1.0
@@ -228,7 +233,7 @@ class Journeys:
             "event_id": self._id(),
             "customer_id": person.customer_id,
             # The app sends epoch milliseconds, the others RFC 3339: both are within the contract.
-            "occurred_at": t if channel == "app" else format_ms(t),
+            "occurred_at": t if channel == "app" else fixed_width(t),
             "kind": kind,
             "channel": channel,
             "touchpoint": place,
