@@ -111,7 +111,13 @@ class Journeys:
         due_ms = t + 90 * MINUTE_MS
         steps.append(
             self._touch(
-                t + SECOND_MS, person, "promise_made", "delivery", channel, ref=ref, due_at=fixed_width(due_ms)
+                t + SECOND_MS,
+                person,
+                "promise_made",
+                "delivery",
+                channel,
+                ref=ref,
+                due_at=fixed_width(due_ms),
             )
         )
         wait = self._effect("wait", t, person, "delivery", channel) or 1.0
