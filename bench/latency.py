@@ -69,7 +69,7 @@ class Listener(threading.Thread):
 def feed(bootstrap: str, rate: int, seconds: float, run: str) -> dict[str, float]:
     """Produce replies and touchpoints at a rate; returns when each reply that must alert was produced."""
     rng = random.Random(1)
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "partitioner": "murmur2_random"})
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 2, "partitioner": "murmur2_random"})
     sent: dict[str, float] = {}
     began = time.perf_counter()
     total = int(rate * seconds)
@@ -97,7 +97,7 @@ def feed(bootstrap: str, rate: int, seconds: float, run: str) -> dict[str, float
 
 
 def measure(
-    bootstrap: str, app_id: str, rate: int, seconds: float = 15.0, warm_up: float = 5.0
+    bootstrap: str, app_id: str, rate: int, seconds: float = 15.0, warm_up: float = 15.0
 ) -> dict[str, Any]:
     """Start a worker, feed it, and give p50, p90 and p99 in milliseconds."""
     with TemporaryDirectory() as folder:
