@@ -78,6 +78,7 @@ class PaneChanges(msgspec.Struct, frozen=True):
         mark: To publish after the partials, to every partition of the topic.
         source: Table (key, value) to write when all of the above is acknowledged.
         closed: Table keys to delete, at any moment: an earlier source entry has closed them.
+        overflow: Observations of this batch counted in an ``other`` member, by grouping.
     """
 
     cells: list[tuple[str, bytes]]
@@ -85,6 +86,7 @@ class PaneChanges(msgspec.Struct, frozen=True):
     mark: Mark
     source: tuple[str, bytes]
     closed: list[str]
+    overflow: dict[str, int]
 
 
 def source_of(key: str) -> str:
@@ -106,7 +108,6 @@ class SourcePanes:
     Attributes:
         offset: Last source offset wholly in; -1 at first. Skip records up to it.
         floor_ms: Events older than this are too late; for callers that judge inline.
-        overflow: Observations counted in an ``other`` member since the start of this object.
     """
 
     def __init__(self, source: str, config: PaneConfig, groupings: Groupings) -> None:
@@ -115,7 +116,6 @@ class SourcePanes:
         self.source: Final = source
         self.offset = _NEVER
         self.floor_ms = 0
-        self.overflow = 0
         self._config = config
         self._pane_ms = config.pane_ms
         self._max_ahead_ms = config.max_ahead_ms
@@ -129,6 +129,7 @@ class SourcePanes:
         self._batch: dict[Dims, dict[_At, int]] = {}
         self._touched: dict[tuple[int, int, str], Cell] = {}  # (known, pane, slice)
         self._delete: list[str] = []
+        self._overflow: dict[str, int] = {}
         self._replay_until = _NEVER  # some restored cell holds records up to here
 
     def restore(self, key: str, value: bytes | None) -> None:
@@ -168,6 +169,11 @@ class SourcePanes:
     def panes_closed(self) -> int:
         """The watermark pane: panes below it are closed here; -1 before the first event."""
         return self._closed
+
+    @property
+    def watermark_ms(self) -> int | None:
+        """Newest event time less the lateness; None before the first event."""
+        return None if self._max_time_ms == _NEVER else self._max_time_ms - self._config.lateness_ms
 
     def judge(self, time_ms: int, record_ts_ms: int) -> str:
         """``ok``, ``too_late`` or ``too_early`` of an event time, at this point of the log; moves nothing.
@@ -231,6 +237,7 @@ class SourcePanes:
         self.offset = max(self.offset, last_offset)
         closed = self._closed
         delete, self._delete = self._delete, []
+        overflow, self._overflow = self._overflow, {}
         partials = []
         writes = []
         for (known, pane, slice_key), cell in self._touched.items():
@@ -253,6 +260,7 @@ class SourcePanes:
             mark=self._mark(idle=False),
             source=(f"{self.source}|s", _encode((self.offset, self._max_time_ms))),
             closed=delete,
+            overflow=overflow,
         )
 
     def idle_mark(self) -> Mark:
@@ -301,7 +309,11 @@ class SourcePanes:
                     for slice_key in slices:
                         by_slice[slice_key] = by_slice.get(slice_key, 0) + times
             if members.full:
-                self.overflow += sum(counts.values()) * sum(key in members.others for key in slices)
+                for key in slices:
+                    grouping = members.others.get(key)
+                    if grouping is not None:
+                        held = self._overflow.get(grouping, 0)
+                        self._overflow[grouping] = held + sum(counts.values())
         self._batch.clear()
         touched = self._touched
         for (known, pane, key, vec), by_slice in rolled.items():

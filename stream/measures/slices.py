@@ -7,7 +7,7 @@ The whole is ``{}``.
 Each source partition admits the first ``max_members`` members of a grouping that it meets; every later one
 is counted in the member ``other``. Which are first depends on the log alone, so a replay admits the same.
 A member once admitted stays: under a vocabulary that is replaced over time (order numbers, say) the cap
-fills for good, which is what ``SourcePanes.overflow`` is there to show.
+fills for good, which is what ``PaneChanges.overflow`` is there to show.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Members:
 
     Attributes:
         full: Whether any grouping has reached the cap, so that ``other`` may be in use.
-        others: The slice keys of all the ``other`` members.
+        others: The slice keys of all the ``other`` members -> their grouping, as ``channel,touchpoint``.
     """
 
     def __init__(self, groupings: Groupings) -> None:
@@ -89,7 +89,7 @@ class Members:
         self._cache: dict[Dims, tuple[str, ...]] = {}
         self._new: list[str] = []
         self.full = False
-        self.others: Final = frozenset(self._others.values())
+        self.others: Final = {key: ",".join(grouping) for grouping, key in self._others.items()}
 
     def of(self, dims: Dims) -> tuple[str, ...]:
         """Slice keys of an event, the whole first. Admits new members while there is room.

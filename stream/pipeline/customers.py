@@ -61,6 +61,7 @@ class Inlet:
     marked: int | None = None
     applied: int = 0
     duplicates: int = 0
+    misrouted: int = 0
 
 
 Decoded = tuple[Event, SourceRecord, Inlet]
@@ -107,7 +108,8 @@ class CustomersChanges:
     First ``deadletters``, ``claims``, ``partials`` and then ``marks`` are published and awaited; then
     ``customers`` are written and awaited; then ``cells`` and, after them in the same log, ``sources``. So a
     customer that is durable may be ahead of its panes, never behind: a replay asks it what became of each
-    record.
+    record. The counters are for telling: ``verdicts`` by topic and verdict, ``decisions`` by reason,
+    ``misrouted`` (records not keyed by their customer) by topic, ``other_members`` by grouping.
     """
 
     deadletters: list[DeadLetter] = field(default_factory=list)
@@ -119,6 +121,8 @@ class CustomersChanges:
     sources: list[Entry] = field(default_factory=list)
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     decisions: Counter[str] = field(default_factory=Counter)
+    misrouted: Counter[str] = field(default_factory=Counter)
+    other_members: Counter[str] = field(default_factory=Counter)
 
 
 def source_name(topic: str, partition: int) -> str:
@@ -191,6 +195,11 @@ class CustomersPartition:
         inlet.marked = None  # the next batch has to say that it is awake again
         return inlet.panes.idle_mark()
 
+    def watermarks(self) -> dict[str, int]:
+        """Watermark of each topic that has had an event, epoch milliseconds."""
+        found = ((topic, source.watermark_ms) for topic, source in self.panes.items())
+        return {topic: at for topic, at in found if at is not None}
+
     def _decoded(
         self, topic: str, records: Sequence[SourceRecord], changes: CustomersChanges
     ) -> list[Decoded]:
@@ -229,9 +238,12 @@ class CustomersPartition:
                     self._refuse(inlet.topic, record, verdict, changes)
                     continue
             customer_id = event.customer_id
+            name = customer_id.encode()
+            if record.key != name:
+                inlet.misrouted += 1
             customer = touched.get(customer_id)
             if customer is None:
-                held = stored.get(customer_id.encode())
+                held = stored.get(name)
                 customer = touched[customer_id] = Customer() if held is None else decode_customer(held)
             offset = record.offset
             verdict = fold(customer, event, inlet.code, offset, config)
@@ -284,8 +296,10 @@ class CustomersPartition:
     def _end(self, inlet: Inlet, last_offset: int, changes: CustomersChanges) -> None:
         changes.verdicts[inlet.topic, APPLIED] += inlet.applied
         changes.verdicts[inlet.topic, DUPLICATE] += inlet.duplicates
-        inlet.applied = inlet.duplicates = 0
+        changes.misrouted[inlet.topic] += inlet.misrouted
+        inlet.applied = inlet.duplicates = inlet.misrouted = 0
         done = inlet.panes.end(last_offset)
+        changes.other_members.update(done.overflow)
         changes.cells += [(key.encode(), value) for key, value in done.cells]
         changes.partials += done.partials
         if inlet.marked != done.mark.panes_closed:  # else it would say nothing new

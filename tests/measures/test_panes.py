@@ -159,7 +159,8 @@ def test_overflow_is_counted():
     source = panes([["segment"], ["region"]], max_members=1)
     for offset, (segment, region) in enumerate([("a", "x"), ("b", "x"), ("b", "y"), ("a", "x")]):
         source.add(offset, 5, (segment, None, None, None, None, None, region), *PROMOTER)
-    sums = {p.slice_key: p.stats["nps"][0] for p in source.end(3).partials}
+    changes = source.end(3)
+    sums = {p.slice_key: p.stats["nps"][0] for p in changes.partials}
     assert sums == {
         "{}": 4,
         '{"segment":"a"}': 2,
@@ -167,7 +168,8 @@ def test_overflow_is_counted():
         '{"region":"x"}': 3,
         '{"region":"other"}': 1,
     }
-    assert source.overflow == 3
+    assert changes.overflow == {"segment": 2, "region": 1}
+    assert source.end(3).overflow == {}
 
 
 def test_the_wire():
