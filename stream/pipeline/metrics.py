@@ -137,7 +137,12 @@ class MetricsPartition:
                 if done.changed and done.state is not None:
                     self._states[at] = written[at] = done.state
                     ended.pop(at, None)
-                elif state is not None and disposable(state, closing.as_of_ms):
+                elif (
+                    state is not None
+                    # In a replay a state that is ahead stays, or the instants before it would be judged anew.
+                    and closing.instant > state.instant
+                    and disposable(state, closing.as_of_ms)
+                ):
                     del self._states[at]
                     ended[at] = None
                 if done.wake_at_ms is not None:
