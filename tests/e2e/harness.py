@@ -412,6 +412,11 @@ class Feed:
             if not self.sent % 100:
                 self._producer.poll(0)
 
+    @property
+    def waiting(self) -> int:
+        """Records handed over that the broker has not confirmed."""
+        return len(self._producer)
+
     def flush(self) -> None:
         """Wait until the broker has all of it."""
         self._producer.poll(0)

@@ -5,67 +5,27 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
-import time
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from stream import topics
-from stream.customers import decode, stamp_of
-from tests.e2e import offline
-from tests.e2e.harness import Deployment, Feed, WorkerProcess, chunks, until, value
-from tests.e2e.traffic import LATE_HORIZON_MS, LATENESS_MS, POLICY, RULES, traffic
+from tests.e2e.checks import by_id, check_state, same
+from tests.e2e.harness import Deployment, WorkerProcess, until
+from tests.e2e.load import Load
+from tests.e2e.traffic import POLICY, RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
-
-    from confluent_kafka import Message
 
     from stream.brokers.kafka import KafkaServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 SEED = int(os.environ.get("E2E_SEED", "20260112"))
-KILLS = 10
 AT_LEAST = 40_000
 PER_SECOND = 900
-GROUPINGS = [("segment",), ("touchpoint", "channel"), ("channel",)]
-
-
-class Load:
-    """Feeds traffic at a steady rate from a thread of its own until told to stop."""
-
-    def __init__(self, bootstrap: str, seed: int) -> None:
-        self.feed = Feed(bootstrap)
-        self._records = traffic(seed)
-        self._enough = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._failed: list[BaseException] = []
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def finish(self) -> None:
-        """Feed to ``AT_LEAST``, no further than what has been fed by now; all is on the broker then."""
-        self._enough.set()
-        self._thread.join(120)
-        assert not self._failed, self._failed
-        self.feed.flush()
-
-    def _run(self) -> None:
-        began = time.monotonic()
-        try:
-            for chunk in chunks(self._records, PER_SECOND // 20):
-                self.feed.send(chunk)
-                ahead = self.feed.sent / PER_SECOND - (time.monotonic() - began)
-                if self._enough.wait(max(0.0, ahead)) and self.feed.sent >= AT_LEAST:
-                    return
-        except BaseException as error:  # noqa: BLE001 - told to the test, whatever it is
-            self._failed.append(error)
 
 
 def under_load(deployment: Deployment, *workers: WorkerProcess) -> None:
@@ -99,7 +59,7 @@ def plan(rng: Random) -> dict[str, str]:
 def with_kills(deployment: Deployment, seed: int) -> None:
     """Run traffic through workers that are killed ten times, with a second one that comes and goes."""
     rng = Random(f"kills {seed}")
-    load = Load(deployment.bootstrap, seed)
+    load = Load(deployment.bootstrap, seed, AT_LEAST, PER_SECOND)
     started: list[WorkerProcess] = []
 
     def start(**env: str) -> WorkerProcess:
@@ -132,83 +92,6 @@ def with_kills(deployment: Deployment, seed: int) -> None:
         load._enough.set()
         for worker in started:
             worker.__exit__(None, None, None)
-
-
-def customers_of(messages: Iterable[Message]) -> dict[str, dict[str, Any]]:
-    """The customers table, from its changelog."""
-    newest: dict[str, bytes] = {}
-    for message in messages:
-        key, held = (message.key() or b"").decode(), value(message)
-        if key not in newest or stamp_of(held) >= stamp_of(newest[key]):
-            newest[key] = held
-    found = {}
-    names = (
-        "events", "replies", "first_ms", "last_ms", "purchases", "first_purchase_ms", "last_purchase_ms",
-        "tickets_opened", "tickets_resolved", "tickets_reopened", "stamp_t", "stamp_r", "spend", "segment",
-    )  # fmt: skip
-    for key, held in newest.items():
-        customer = decode(held)
-        figures = {name: getattr(customer, name) for name in names}
-        figures["scores"] = {metric: (score[0], score[2]) for metric, score in customer.scores.items()}
-        figures["open"] = {ticket[0] for ticket in customer.tickets if ticket[3] & 8}
-        found[key] = figures
-    return found
-
-
-def same(what: str, got: dict[str, Any], want: dict[str, Any]) -> None:
-    """Fail with the first keys at which two mappings differ, and both values."""
-    keys = [key for key in sorted(got.keys() | want.keys()) if got.get(key) != want.get(key)]
-    if keys:
-        lines = [f"{key}:\n  got  {got.get(key)}\n  want {want.get(key)}" for key in keys[:5]]
-        pytest.fail(f"{what}: {len(keys)} of {len(want)} differ\n" + "\n".join(lines))
-
-
-def by_id(alerts: list[bytes]) -> dict[str, set[bytes]]:
-    """Alert id -> the values it was published with."""
-    import json  # noqa: PLC0415
-
-    found: dict[str, set[bytes]] = {}
-    for alert in alerts:
-        found.setdefault(json.loads(alert)["id"], set()).add(alert)
-    return found
-
-
-def plain(slices: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Metrics by slice, metric and window: what can be counted, the floats rounded."""
-    return {
-        f"{slice_key} {metric} {window}": (
-            figures["n"],
-            None if figures["value"] is None else round(figures["value"], 6),
-            {name: round(part, 6) for name, part in figures["parts"].items()},
-        )
-        for slice_key, metrics in slices.items()
-        for metric, windows in metrics.items()
-        for window, figures in windows.items()
-    }
-
-
-def check_state(deployment: Deployment) -> None:
-    """Tables, metrics and dead letters are what an offline computation over the inputs says."""
-    messages = [m for topic in topics.INPUTS for m in deployment.read(topic)]
-    records = offline.frame(messages, LATENESS_MS, LATE_HORIZON_MS)
-    counts = dict(records["verdict"].value_counts().iter_rows())
-    assert min(counts[name] for name in ("applied", "duplicate", "late", "deadletter")) > 20, counts
-
-    found = customers_of(deployment.read(deployment.changelog(topics.CUSTOMERS_TABLE)))
-    same("customers", found, offline.customers(records))
-
-    instant = offline.frontier(records, LATENESS_MS)
-    final = deployment.final_metrics()
-    got = plain({key: record["metrics"] for key, record in final.items()})
-    same("metrics", got, plain(offline.metrics(records, instant, GROUPINGS)))
-
-    refused = records.filter(records["verdict"].is_in(["late", "deadletter"]))
-    wanted = set(refused.select("topic", "partition", "offset").iter_rows())
-    dead = set()
-    for message in deployment.read(topics.DEADLETTERS):
-        headers = {name: held.decode() for name, held in message.headers() or [] if name != "truth"}
-        dead.add((headers["topic"], int(headers["partition"]), int(headers["offset"])))
-    assert dead == wanted
 
 
 @pytest.mark.timeout(420)

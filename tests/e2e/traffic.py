@@ -34,11 +34,11 @@ slices:
 groups:
   - name: windows
     rules:
-      - {alert: NpsLow, metric: nps, by: [segment], window: 5m, below: 0, evidence: interval, min_n: 20,
-         for: 1m, resolve: {above: 10}, cooldown: 10m, severity: critical, labels: {team: retail},
+      - {alert: NpsLow, metric: nps, by: [segment], window: 5m, below: -50, evidence: interval, min_n: 20,
+         for: 1m, resolve: {above: -45}, cooldown: 10m, severity: critical, labels: {team: retail},
          annotations: {summary: "NPS of {segment} is {value} on {n} replies"},
          action: {type: review, owner: cx-ops, within: 2h}}
-      - {alert: NpsHigh, metric: nps, window: 1h, above: 5, min_n: 30, severity: info}
+      - {alert: NpsHigh, metric: nps, window: 5m, above: -40, min_n: 30, severity: info}
       - {alert: CsatFell, metric: csat, by: [touchpoint, channel], window: 5m, drop: {points: 20, from: 1h},
          min_n: 10, severity: warning}
       - {alert: EffortRose, metric: ces, by: [channel], window: 5m, rise: {points: 0.5, from: 24h}, min_n: 5}

@@ -1,0 +1,49 @@
+"""The same input gives the same alerts, byte for byte, however it is cut into batches and shared out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.harness import Deployment, send
+from tests.e2e.traffic import POLICY, RULES, traffic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream.brokers.kafka import KafkaServer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+RECORDS = 25_000
+
+
+@pytest.mark.timeout(300)
+def test_replay_is_byte_identical(kafka: KafkaServer, tmp_path: Path) -> None:
+    """Large batches, small batches and two workers publish the same multiset of ``cx.alerts`` values."""
+
+    def alerts(workers: int, batch: int, inflight: int, *, keep: bool = True) -> Counter[bytes]:
+        env = {"CX_MAX_BATCH_RECORDS": str(batch), "CX_MAX_INFLIGHT_RECORDS": str(inflight), **POLICY}
+        deployment = Deployment(kafka.bootstrap, tmp_path, RULES, **env).create(keep_inputs=keep)
+        if not keep:
+            send(kafka.bootstrap, islice(traffic(4), RECORDS))
+        deployment.run(workers)
+        return Counter(deployment.alerts())
+
+    once = alerts(1, 5_000, 50_000, keep=False)
+    by_rule = Counter(json.loads(alert)["data"]["alert"] for alert in once)
+    assert by_rule.keys() == {
+        "NpsLow", "NpsHigh", "CsatFell", "EffortRose", "Detractor", "UnhappyWithTicket", "BigPurchase",
+    }, by_rule  # fmt: skip
+    states = Counter(json.loads(alert)["data"]["state"] for alert in once)
+    assert states["resolved"] > 10, states
+    assert max(once.values()) == 1
+
+    small = alerts(1, 37, 500)
+    assert small == once, (small - once, once - small)
+    shared = alerts(2, 700, 3_000)
+    assert shared == once, (shared - once, once - shared)
