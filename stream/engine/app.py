@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 import aiokafka
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 
     from .lanes import Lanes
     from .producer import BatchProducer
+
+
+class Phase(StrEnum):
+    """Where a worker is on its way to working, in words for people."""
+
+    STARTING = "joining the group"
+    REBALANCING = "rebalancing"
+    RECOVERING = "recovering tables"
+    RUNNING = "running"
 
 
 class BatchApp(faust.App):
@@ -109,6 +119,25 @@ class BatchApp(faust.App):
         """The consumer, once there is one."""
         return cast("BatchConsumer | None", self._consumer)
 
+    @property
+    def phase(self) -> Phase:
+        """Where this worker is on its way to working."""
+        if self.in_recovery:
+            return Phase.RECOVERING
+        if self.rebalancing:
+            return Phase.REBALANCING
+        settled = cast("BatchTableManager", self.tables).recovery.completed.is_set()
+        return Phase.RUNNING if settled else Phase.STARTING
+
+    def batch_tables(self) -> dict[str, BatchTable]:
+        """Tables declared with `batch_table`, by name."""
+        return {table.name: table for table in cast("BatchTableManager", self.tables).batch_tables()}
+
+    def held(self) -> set[Partition]:
+        """Every partition of the newest assignment, whether or not its tables are complete."""
+        consumer = self.batch_consumer
+        return set() if consumer is None else {Partition(*tp) for tp in consumer.assignment()}
+
     def new_consumer(self, **options: Any) -> aiokafka.AIOKafkaConsumer:
         """Make a consumer without a group on this app's brokers."""
         transport = cast("BatchTransport", self.transport)
@@ -144,6 +173,7 @@ class BatchApp(faust.App):
             consumer is not None
             and consumer.flow_active
             and self.lags().get(tp) == 0
+            and tp not in consumer.taken  # asked after the lag, which changes later
             and tp not in consumer.in_flight.oldest()
         )
 

@@ -106,13 +106,17 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         fetcher = consumer._fetcher
         consumer._coordinator.check_errors()  # aiokafka keeps a fatal error of the group until asked
         limit = cast("BatchApp", self.app).max_batch_records
+        mine = cast("BatchConsumer", self.consumer)
         until = monotonic() + POLL_FOR_S
         while self.consumer.flow_active:
             if consumer._closed or fetcher._closed:
                 raise ConsumerStoppedError
             if not fetcher._subscriptions.reassignment_in_progress:
                 with fetcher._subscriptions.fetch_context():
+                    # Said before it happens: what is taken lies behind the position and is not in flight yet.
+                    mine.taken = frozenset(fetcher._records)
                     drained = drain(fetcher, active_partitions, limit)
+                    mine.taken = frozenset(drained)
                 if drained:
                     return drained
             if monotonic() >= until:
@@ -130,7 +134,11 @@ class BatchConsumer(driver.Consumer):
         self._batch_app = cast("BatchApp", self.app)
         self.in_flight = InFlight()
         self.fetched_at: dict[Partition, float] = {}
+        #: Partitions with records taken from the fetcher and not yet handed out.
+        self.taken: frozenset[tuple[str, int]] = frozenset()
         self.last_commit_at = monotonic()
+        #: Offsets of partitions committed so far.
+        self.committed_total = 0
         self._room = asyncio.Event()
         self._room.set()
 
@@ -159,6 +167,7 @@ class BatchConsumer(driver.Consumer):
             batch = Batch(tp.topic, tp.partition, fetched, generation, self._on_ack)
             now = monotonic()
             self.in_flight.add(batch, now)
+            self.taken -= {tp}
             self.fetched_at[Partition(*tp)] = now
             if self.in_flight.records >= self._batch_app.max_inflight_records:
                 self._room.clear()
@@ -233,6 +242,7 @@ class BatchConsumer(driver.Consumer):
         done = await super()._commit(offsets)
         if done:
             self.last_commit_at = monotonic()
+            self.committed_total += len(offsets)
         else:
             for tp, offset in offsets.items():
                 if tp.topic in self._batch_app.hot_topics:
@@ -274,6 +284,11 @@ class BatchConsumer(driver.Consumer):
         if task is not None and task.done():
             return "the consumer has left its group for good"
         return None
+
+    def cut_off(self) -> bool:
+        """Whether the group's coordinator is away: no heartbeat and no commit gets through."""
+        coordinator = getattr(self._thread._consumer, "_coordinator", None)
+        return coordinator is not None and coordinator.coordinator_id is None
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Leave this to the watchdog, which looks at batches."""

@@ -211,6 +211,10 @@ async def running(*apps: BatchApp, wait: bool = True) -> AsyncIterator[None]:
                 await asyncio.gather(*starts)
             await ready(*apps)
         yield
+    except BaseException as failed:
+        for app in apps:
+            app._crash(failed)  # a handler that waits for the test must not hold up the end
+        raise
     finally:
         for app in apps:
             if not app._stopped.is_set():

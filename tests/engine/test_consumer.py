@@ -123,6 +123,26 @@ def resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+async def test_records_that_wait_inside_the_worker_are_not_caught_up(rig: Rig) -> None:
+    """A partition whose records were fetched and wait for room is not caught up, though none are on the broker."""
+    topics = [await rig.topic(), await rig.topic()]
+    app = rig.app(*topics, max_inflight_records=1)
+    gate = Gate()
+    for topic in topics:
+        rig.consume(app, Lanes(app, gate), topic)
+        rig.send(topic, [(b"k", b"v")])
+    async with running(app):
+        await gate.next()
+        consumer = app.batch_consumer
+        assert consumer is not None
+        await until(lambda: bool(consumer.taken))
+        assert set(app.lags().values()) == {0}
+        assert [app.caught_up(topic, 0) for topic in topics] == [False, False]
+        gate.go.set()
+        await until(lambda: all(app.caught_up(topic, 0) for topic in topics))
+        assert len(gate.done) == 2
+
+
 async def test_nothing_is_committed_while_a_handler_is_unfinished(rig: Rig) -> None:
     """A commit that comes while a batch is being handled leaves it out; when it is done, it is committed."""
     topic = await rig.topic()
