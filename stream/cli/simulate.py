@@ -110,8 +110,9 @@ def _send(records: Iterator[Simulated], *, real_time: bool) -> None:
     sender = Sender(confluent_config(load_settings()))
     try:
         for record in records:
-            # A past day is sent with its own timestamps, or all of it would look late to nobody's use.
-            stamp = None if real_time else record.time_ms
+            # With timestamps of a past day a broker would soon delete it: retention goes by them. Those of a day
+            # to come are its own, or all of it would be too early.
+            stamp = None if real_time else max(record.time_ms, _now_ms())
             sender.put(record.topic, record.key.encode(), record.value, stamp)
     finally:
         sender.flush()
