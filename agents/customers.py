@@ -44,6 +44,14 @@ class CustomersAgent:
         self._active_at.clear()
         self._idle.clear()
 
+    def watermarks(self) -> dict[tuple[str, int], int]:
+        """Epoch milliseconds of the watermark of each (topic, partition) that has had an event here."""
+        return {
+            (topic, partition): at_ms
+            for partition, part in self._parts.items()
+            for topic, at_ms in part.watermarks().items()
+        }
+
     async def consume(self, stream: AsyncIterable[Batch]) -> None:
         """Queue batches into their partition's lane."""
         async for batch in stream:
@@ -113,6 +121,10 @@ class CustomersAgent:
             self._idle.discard((batch.topic, partition))
         for (topic, verdict), n in changes.verdicts.items():
             telemetry.records(topic, verdict, n)
+        for topic, n in changes.misrouted.items():
+            telemetry.misrouted(topic, n)
+        for grouping, n in changes.other_members.items():
+            telemetry.other_members(grouping, n)
         for dead in changes.deadletters:
             telemetry.deadletter(dead.reason)
         for reason, n in changes.decisions.items():

@@ -37,8 +37,6 @@ class MetricsAgent:
 
     async def recovered(self) -> None:
         """Tables are complete for a new assignment: start from them."""
-        for partition in self._parts:
-            self._context.telemetry.owner_lost(partition)
         self._parts.clear()
 
     async def consume(self, stream: AsyncIterable[Batch]) -> None:

@@ -6,8 +6,7 @@ import asyncio
 import logging
 import signal
 from contextlib import suppress
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaError
 from mode import Service
@@ -19,7 +18,7 @@ from agents.metrics import MetricsAgent
 from stream import topics
 from stream.alerting.rules import RuleBook, load_rules
 from stream.brokers import admin
-from stream.brokers.security import aiokafka_security
+from stream.brokers.security import aiokafka_security, faust_security
 from stream.customers import SIGNALS, CustomerConfig
 from stream.customers import stamp_of as customer_stamp
 from stream.engine import BatchApp
@@ -27,6 +26,7 @@ from stream.intake import Limits
 from stream.measures import Groupings, PaneConfig
 from stream.pipeline import PipelineConfig
 from stream.serving import Health, OpsServer, ReadModel, Telemetry
+from stream.vitals import Vitals
 
 if TYPE_CHECKING:
     from faust.types import StreamT
@@ -110,7 +110,7 @@ class Worker:
             producer_compression_type=None if settings.compression == "none" else settings.compression,
             consumer_auto_offset_reset="earliest",
             autodiscover=False,
-            **_faust_security(settings),
+            **faust_security(settings),
         )
         context = Context(app, settings, config, book, self.telemetry, self.readmodel)
         self.customers = CustomersAgent(
@@ -122,8 +122,7 @@ class Worker:
         self.alerts = AlertsAgent(context, app.batch_table(topics.LANE_TABLE, source=topics.CLAIMS))
         self._declare_agents()
         self.server = OpsServer(settings.http_host, settings.http_port, self.telemetry, self.health)
-        self._checks()
-        self._last_look: tuple[float, int] = (monotonic(), 0)
+        self.vitals = Vitals(app, self.telemetry, self.health, self.customers.watermarks, self.readmodel)
 
     def _declare_agents(self) -> None:
         app = self.app
@@ -163,44 +162,6 @@ class Worker:
                     await service.sleep(min(1.0, settings.idle_after_ms / 4000))
                     await self.customers.idle()
 
-            @Service.task
-            async def _gauges(service) -> None:  # noqa: N805
-                while not service.should_stop:
-                    await service.sleep(1.0)
-                    self._look()
-
-    def _checks(self) -> None:
-        app = self.app
-        self.health.register(
-            "partitions",
-            lambda: (
-                not app.rebalancing
-                and not app.in_recovery
-                and bool(app.batch_consumer and app.batch_consumer.flow_active),
-                "rebalancing" if app.rebalancing else "recovering tables" if app.in_recovery else "assigned",
-            ),
-        )
-        self.health.register("progress", self._progress)
-        if self.readmodel is not None:
-            self.health.register("redis", self.readmodel.ready_check)
-
-    def _progress(self) -> tuple[bool, str]:
-        found = self.app.watchdog.reasons(monotonic())
-        if not found:
-            return True, "every partition with work makes progress"
-        return False, "; ".join(f"{tp.topic}/{tp.partition}: {why}" for tp, why in found.items())
-
-    def _look(self) -> None:
-        """Set the gauges that are looked at rather than counted."""
-        consumer = self.app.batch_consumer
-        if consumer is None:
-            return
-        self.telemetry.inflight(consumer.in_flight.records)
-        for tp, lag in self.app.lags().items():
-            self.telemetry.lag(tp.topic, tp.partition, lag)
-        busy = consumer.in_flight.oldest() or consumer.in_flight.pending()
-        self.telemetry.commit_age(monotonic() - consumer.last_commit_at if busy else 0.0)
-
     async def run(self) -> int:
         """Run until told to stop; returns the exit code.
 
@@ -237,7 +198,7 @@ class Worker:
             crashed.cancel()
         failed = app.crashed
         if failed:
-            logger.error("the worker stops: %s; its supervisor should start it again", app._crash_reason)  # noqa: SLF001
+            logger.error("the worker stops: %s; its supervisor should start it again", app.crash_reason)
         with suppress(TimeoutError):
             async with asyncio.timeout(30):
                 await app.stop()
@@ -252,6 +213,7 @@ class Worker:
                 await admin.check(self.settings.brokers, layout, security=aiokafka_security(self.settings))
             except (admin.BrokerAway, KafkaError, OSError) as exc:
                 wait = RETRY_S[min(attempt, len(RETRY_S) - 1)]
+                self.vitals.broker_trouble = f"not reachable ({type(exc).__name__})"
                 attempt += 1
                 logger.warning(
                     "CX_BROKERS %s: not reachable (%s); trying again in %.0f s",
@@ -262,25 +224,9 @@ class Worker:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), wait)
             else:
+                self.vitals.broker_trouble = None
                 return True
         return False
-
-
-def _faust_security(settings: Settings) -> dict[str, Any]:
-    if settings.security_protocol == "PLAINTEXT":
-        return {}
-    import faust  # noqa: PLC0415 - only where it is asked for
-
-    context = aiokafka_security(settings)["ssl_context"]
-    if settings.sasl_password is None:
-        return {"broker_credentials": faust.SSLCredentials(context=context)}
-    return {
-        "broker_credentials": faust.SASLCredentials(
-            username=settings.sasl_username,
-            password=settings.sasl_password.get_secret_value(),
-            ssl_context=context,
-        )
-    }
 
 
 def run_worker(settings: Settings) -> int:

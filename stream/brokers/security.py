@@ -21,6 +21,24 @@ def aiokafka_security(settings: Settings) -> dict[str, Any]:
     return security
 
 
+def faust_security(settings: Settings) -> dict[str, Any]:
+    """Options of a Faust app, whose broker setting holds the address."""
+    if settings.security_protocol == "PLAINTEXT":
+        return {}
+    import faust  # noqa: PLC0415 - only where it is asked for
+
+    context = aiokafka_security(settings)["ssl_context"]
+    if settings.sasl_password is None:
+        return {"broker_credentials": faust.SSLCredentials(context=context)}
+    return {
+        "broker_credentials": faust.SASLCredentials(
+            username=settings.sasl_username,
+            password=settings.sasl_password.get_secret_value(),
+            ssl_context=context,
+        )
+    }
+
+
 def confluent_config(settings: Settings) -> dict[str, Any]:
     """Configuration of a confluent-kafka client, address included."""
     config: dict[str, Any] = {

@@ -36,7 +36,7 @@ Topics that are not hot, and everything else of Faust, behave as before. Not sup
 windowed and global tables, standby replicas, ``producer_threaded``, ``concurrency`` above 1 on hot topics.
 """
 
-from .app import BatchApp
+from .app import BatchApp, Phase
 from .batch import Batch, Record
 from .errors import EngineError, PublishFailed, RecoveryFailed, Stalled
 from .inflight import InFlight, Partition
@@ -55,6 +55,7 @@ __all__ = [
     "Lanes",
     "Outgoing",
     "Partition",
+    "Phase",
     "PublishFailed",
     "RawSchema",
     "Record",

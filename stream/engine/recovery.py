@@ -51,6 +51,9 @@ async def read_changelogs(
     starts = await consumer.beginning_offsets(list(wanted))
     ends = await consumer.end_offsets(list(wanted))
     left = {tp for tp in wanted if starts[tp] < ends[tp]}
+    began = monotonic()
+    for table, _ in wanted.values():
+        table.recovery_s = 0.0
     for tp in wanted:
         consumer.seek(tp, starts[tp])
     fetcher = consumer._fetcher
@@ -65,12 +68,14 @@ async def read_changelogs(
                 where = f"{tp.topic}/{tp.partition} offsets {records[0].offset} to {records[-1].offset}"
                 raise RecoveryFailed(f"{where}: a value cannot be read: {type(exc).__name__}") from None
             read += len(records)
+            table.recovered_total += len(records)
             moved()
             await asyncio.sleep(0)
         for tp in list(left):
             # The position passes the end even where compaction or a control batch leaves no last record.
             if await consumer.position(tp) >= ends[tp]:
                 left.discard(tp)
+                wanted[tp][0].recovery_s = monotonic() - began
                 moved()
                 consumer.pause(tp)
         if not drained and left:

@@ -43,6 +43,10 @@ class BatchTable(Table[bytes, bytes]):
         self.source = source
         self.stamp_of = stamp_of
         self._partitions: dict[int, dict[bytes, bytes]] = {}
+        #: Changelog records read back so far.
+        self.recovered_total = 0
+        #: How long the latest recovery took, seconds.
+        self.recovery_s = 0.0
 
     async def on_start(self) -> None:
         """Do nothing: topics are checked before the worker starts, and recovery fills the table."""
