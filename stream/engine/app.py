@@ -71,6 +71,7 @@ class BatchApp(faust.App):
             "producer_request_timeout": 30.0,  # a bounce of the broker is sat out, more stops the process
             "producer_max_request_size": 1_048_576,
             "broker_commit_interval": 1.0,
+            "consumer_metadata_max_age_ms": 30_000,  # how long a topic can be overlooked after a broker's return
         }
         self.hot_topics = frozenset(hot_topics)
         self.max_inflight_records = max_inflight_records
@@ -94,6 +95,10 @@ class BatchApp(faust.App):
         await super().on_started()
         if self._collector is not None:
             await self.add_runtime_dependency(self._collector)
+
+    def _on_rebalance_when_stopped(self) -> None:
+        # Faust closes the consumer here, from another thread's loop; stopping does it in good order.
+        pass
 
     def hot_topic(self, name: str) -> faust.TopicT:
         """Return a topic for an agent; its stream yields batches."""

@@ -123,6 +123,23 @@ async def test_a_handler_that_fails_while_partitions_move(rig: Rig) -> None:
     await check_exact(rig, topic, out)
 
 
+async def test_a_rebalance_after_a_crash(rig: Rig) -> None:
+    """A member that has crashed and is not yet stopped holds nobody up, and stops in bounded time."""
+    topic, out = await topics(rig)
+
+    async def fails(partition: int, batches: list[Batch]) -> None:
+        raise LookupError("no luck")
+
+    first, second = Counter(rig, topic, out, fails), Counter(rig, topic, out)
+    total = feed(rig, topic, 400)
+    async with running(first.app, wait=False):
+        await crashed(first.app)
+        async with running(second.app):
+            await finished(rig, topic, total)
+            await stop(first.app, within=10)
+    await check_exact(rig, topic, out)
+
+
 class SlowRecovery:
     """Holds recoveries up, inside the reading of changelogs."""
 
