@@ -60,7 +60,7 @@ class Supervisor:
 
 @pytest.mark.timeout(300)
 def test_a_broker_killed_under_load_loses_nothing(kafka: KafkaServer, tmp_path: Path) -> None:
-    """After kill -9 and restart of the broker the worker, or its successor, goes on; state and alerts are exact."""
+    """After kill -9 and restart of the broker the worker, or its successor, goes on; all is exact."""
     deployment = Deployment(kafka.bootstrap, tmp_path, RULES, **POLICY).create()
     load = Load(kafka.bootstrap, 8, at_least=15_000, per_second=800)
     supervisor = Supervisor(deployment)
