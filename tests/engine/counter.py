@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stream.engine import Batch, BatchApp, BatchTable, Lanes, Outgoing
 from tests.engine.rig import Rig, crashed, running
@@ -112,12 +112,17 @@ async def _main(bootstrap: str, group: str, folder: str, topic: str, out: str, h
 
     async def written(partition: int, batches: list[Batch]) -> None:
         say("written", partition, batches[-1].last_offset)
+        if hold == "fail":
+            raise LookupError("no luck")
         if hold == "hold":
             await asyncio.Event().wait()
 
-    job = Counter(Rig(bootstrap, Path(folder), group), topic, out, written)
-    async with running(job.app):
+    job = Counter(Rig(bootstrap, Path(folder), group), topic, out, written, stall_after_s=3.0)
+    async with running(job.app, wait=hold != "fail"):
         say("ready", os.getpid())
+        if hold == "leave" and job.app.batch_consumer is not None:
+            thread: Any = job.app.batch_consumer._thread
+            thread.thread_loop.call_soon_threadsafe(thread._consumer._coordinator._coordination_task.cancel)
         reason = await crashed(job.app, within=600)
         say("crashed", type(reason).__name__)
     return 1

@@ -309,6 +309,7 @@ async def test_an_offset_before_the_log_goes_on_with_what_is_left(rig: Rig) -> N
     assert values(seen.batches) == [b"6", b"7", b"8", b"9"]
 
 
+@pytest.mark.slow
 async def test_a_broker_that_hangs_ends_the_app_with_nothing_acknowledged(
     rig: Rig, kafka: KafkaServer
 ) -> None:

@@ -237,6 +237,12 @@ class Process:
                     return rest
         raise AssertionError(f"ended without saying {word}")
 
+    async def ends(self, within: float = 40) -> tuple[int | None, str]:
+        """Wait for its end; returns its exit code and what it complained about."""
+        async with asyncio.timeout(within):
+            _, complaints = await self._process.communicate()
+        return self._process.returncode, complaints.decode()
+
     async def kill(self) -> None:
         """End it as ``kill -9`` does."""
         self._process.kill()
@@ -251,7 +257,7 @@ async def process(rig: Rig, topic: str, out: str, mode: str = "run") -> AsyncIte
         *(sys.executable, "-m", "tests.engine.counter", *where),
         cwd=Path(__file__).parents[2],
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
         limit=2**24,
     )
     child = Process(started)
@@ -280,6 +286,7 @@ async def test_kill_9_between_write_and_acknowledgement(rig: Rig) -> None:
     await check_exact(rig, topic, out)
 
 
+@pytest.mark.slow
 async def test_a_worker_that_missed_a_generation_reads_its_tables_again(rig: Rig) -> None:
     """After a pause longer than the session, what another worker did meanwhile to the same partitions counts."""
     topic, out = await topics(rig)
@@ -300,3 +307,16 @@ async def test_a_worker_that_missed_a_generation_reads_its_tables_again(rig: Rig
         total += feed(rig, topic, 2_000, total)
         await finished(rig, topic, total)
     await check_exact(rig, topic, out)
+
+
+@pytest.mark.parametrize("mode", ["fail", "leave"])
+async def test_a_crash_ends_the_process(rig: Rig, mode: str) -> None:
+    """After a failed handler, or when its membership has ended, the process exits with 1 and without noise."""
+    topic, out = await topics(rig)
+    feed(rig, topic, 100)
+    async with process(rig, topic, out, mode) as worker:
+        await worker.says("crashed")
+        code, complaints = await worker.ends(within=15)
+    assert code == 1
+    for noise in ("Event loop is closed", "never retrieved", "never awaited", "was destroyed"):
+        assert noise not in complaints
