@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FETCH_MAX_WAIT_MS = 50
 #: How often the fetcher's buffers are looked at without having been woken. A wake-up of aiokafka's can be lost
 #: when records arrive between two polls; Faust's own one-second poll turns that into a second of latency.
-POLL_S = 0.02
+POLL_S = 0.01
 #: One call from the worker's thread waits at most this long, so that a stop is noticed.
 POLL_FOR_S = 0.5
 

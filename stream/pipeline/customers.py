@@ -17,7 +17,7 @@ from stream.measures import Groupings, Mark, PaneConfig, Partial, SourcePanes, o
 from stream.measures.panes import OK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from stream.alerting.claims import Claim
     from stream.alerting.customer_rules import CustomerRules
@@ -29,6 +29,8 @@ DEADLETTER: Final = "deadletter"
 LATE: Final = "late"
 
 TOPIC_CODES: Final = ("t", "r")
+#: Records decoded and folded at a time: their objects fit a processor's own cache, which is worth a fifth.
+CHUNK: Final = 512
 NO_DIMS: Final = (None,) * 7
 TIME_DETAIL: Final[dict[str, str]] = {
     Reason.TOO_LATE: "occurred_at: behind the watermark by more than CX_LATE_HORIZON_MS",
@@ -174,20 +176,33 @@ class CustomersPartition:
         The state moves on: what is returned has to become durable, or the object thrown away.
         """
         changes = CustomersChanges()
-        decoded: dict[str, list[Decoded]] = {}
-        last: dict[str, int] = {}
-        for topic, records in batches:
-            decoded.setdefault(topic, []).extend(self._decoded(topic, records, changes))
-            last[topic] = records[-1].offset
-        inlets = [self._inlets[topic] for topic in self._config.topics if topic in last]
+        records: dict[str, list[SourceRecord]] = {}
+        for topic, batch in batches:
+            records.setdefault(topic, []).extend(batch)
+        inlets = [self._inlets[topic] for topic in self._config.topics if topic in records]
         for inlet in inlets:
             inlet.panes.begin()
-        touched: dict[str, Customer] = {}
-        self._fold(merged([decoded[inlet.topic] for inlet in inlets]), touched, changes)
+        written: dict[bytes, bytes] = {}
+        for events in self._events(inlets, records, changes):
+            self._fold(events, written, changes)
         for inlet in inlets:
-            self._end(inlet, last[inlet.topic], changes)
-        changes.customers = [(name.encode(), encode_customer(c)) for name, c in touched.items()]
+            self._end(inlet, records[inlet.topic][-1].offset, changes)
+        changes.customers = list(written.items())
         return changes
+
+    def _events(
+        self, inlets: list[Inlet], records: dict[str, list[SourceRecord]], changes: CustomersChanges
+    ) -> Iterator[list[Decoded]]:
+        """Decode in chunks that stay in the processor's cache; two topics have to be merged as a whole."""
+        if len(inlets) == 1:
+            (inlet,) = inlets
+            whole = records[inlet.topic]
+            for at in range(0, len(whole), CHUNK):
+                yield self._decoded(inlet, whole[at : at + CHUNK], changes)
+            return
+        events = merged([self._decoded(inlet, records[inlet.topic], changes) for inlet in inlets])
+        for at in range(0, len(events), CHUNK):
+            yield events[at : at + CHUNK]
 
     def idle(self, topic: str) -> Mark:
         """Return the mark that lets others go on without this source."""
@@ -201,10 +216,9 @@ class CustomersPartition:
         return {topic: at for topic, at in found if at is not None}
 
     def _decoded(
-        self, topic: str, records: Sequence[SourceRecord], changes: CustomersChanges
+        self, inlet: Inlet, records: Sequence[SourceRecord], changes: CustomersChanges
     ) -> list[Decoded]:
         """Decode what is not wholly in yet; what does not fit goes to the dead letters."""
-        inlet = self._inlets[topic]
         seen = inlet.panes.offset
         limits = self._config.limits
         events: list[Decoded] = []
@@ -218,12 +232,14 @@ class CustomersPartition:
                 keep((event, record, inlet))
             elif isinstance(event, Rejection):
                 refused += 1
-                changes.deadletters.append(DeadLetter(record, topic, event.reason, event.detail))
+                changes.deadletters.append(DeadLetter(record, inlet.topic, event.reason, event.detail))
         if refused:
-            changes.verdicts[topic, DEADLETTER] += refused
+            changes.verdicts[inlet.topic, DEADLETTER] += refused
         return events
 
-    def _fold(self, events: list[Decoded], touched: dict[str, Customer], changes: CustomersChanges) -> None:
+    def _fold(self, events: list[Decoded], written: dict[bytes, bytes], changes: CustomersChanges) -> None:
+        """Fold a chunk; ``written`` is what the batch has made of customers so far."""
+        touched: dict[str, Customer] = {}
         stored = self._customers
         config = self._config.customers
         ahead_ms = self._config.panes.max_ahead_ms
@@ -272,6 +288,8 @@ class CustomersPartition:
                 event.region,
             )
             panes.add(offset, time_ms, dims, seen[0], seen[1])
+        for customer_id, customer in touched.items():
+            written[customer_id.encode()] = encode_customer(customer)
 
     def _refuse(self, topic: str, record: SourceRecord, verdict: str, changes: CustomersChanges) -> None:
         changes.deadletters.append(DeadLetter(record, topic, verdict, TIME_DETAIL[verdict]))
