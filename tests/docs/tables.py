@@ -67,9 +67,7 @@ def topics_table() -> str:
         key, about = CONTENT[table]
         partitions = "`CX_PARTITIONS`" if spec.partitions == marker else str(spec.partitions)
         name = spec.name.replace(app_id, "<app id>", 1) if table != spec.name else spec.name
-        kept = (
-            "" if spec.retention_ms is None else f"{timedelta(milliseconds=spec.retention_ms).days} d"
-        )
+        kept = "" if spec.retention_ms is None else f"{timedelta(milliseconds=spec.retention_ms).days} d"
         lines.append(f"| `{name}` | {partitions} | {spec.cleanup} | {kept} | {key} | {about} |")
     return "\n".join(lines)
 
@@ -81,7 +79,7 @@ def render(page: str) -> str:
     """The page with its tables as they must be."""
     for name, table in TABLES.items():
         page, found = re.subn(
-            rf"(?s)(<!-- {name}: .*? -->\n).*?(?=\n<!-- end -->)", lambda m, t=table: m[1] + t(), page
+            rf"(?s)(<!-- {name}: [^\n]*-->\n).*?(?=<!-- end -->)", lambda m, t=table: f"{m[1]}{t()}\n", page
         )
         if found != 1:
             raise ValueError(f"{name}: marked {found} times")

@@ -194,6 +194,9 @@ def test_the_tour_is_what_happens(tour: Tour) -> None:
     tour.run(window)
     until(lambda: shown(firing) and shown(resolved), log)
     tour.run(look)
+    assert (
+        re.findall(r"^cx_misrouted_records_total\{.* (?!0\.0$).*", tour.http("/metrics"), re.MULTILINE) == []
+    )
     for text in texts("text", "shown"):
         assert text in tour.shown
 
