@@ -259,7 +259,7 @@ class CustomersPartition:
                 inlet.misrouted += 1
             customer = touched.get(customer_id)
             if customer is None:
-                held = stored.get(name)
+                held = written.get(name) or stored.get(name)  # an earlier chunk may have had it
                 customer = touched[customer_id] = Customer() if held is None else decode_customer(held)
             offset = record.offset
             verdict = fold(customer, event, inlet.code, offset, config)
