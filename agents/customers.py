@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Rounds of a partition begin at most this often: a customer's alert waits half of it on average.
 PACE_S = 0.01
 
+#: While events of one topic wait for the other, what there is to wait for is looked at this often.
+LOOK_AGAIN_S = 0.05
+
 
 class CustomersAgent:
     """Folds inputs into customers and panes; publishes partials, customer alerts and dead letters."""
@@ -34,6 +37,7 @@ class CustomersAgent:
         self._panes = panes
         self._rules = CustomerRules(context.book) if context.book.customer_rules else None
         self._parts: dict[int, CustomersPartition] = {}
+        self._kept: dict[int, list[Batch]] = {}
         self._active_at: dict[tuple[str, int], float] = {}
         self._idle: set[tuple[str, int]] = set()
         self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
@@ -41,6 +45,7 @@ class CustomersAgent:
     async def recovered(self) -> None:
         """Tables are complete for a new assignment: start from them."""
         self._parts.clear()
+        self._kept.clear()
         self._active_at.clear()
         self._idle.clear()
 
@@ -57,10 +62,18 @@ class CustomersAgent:
         async for batch in stream:
             self.lanes.submit(batch)
 
-    async def handle(self, partition: int, batches: list[Batch]) -> None:
-        """Do all that a partition's batches ask for, durably, in the order that a crash allows."""
+    async def handle(self, partition: int, batches: list[Batch]) -> list[Batch]:
+        """Do all that a partition's batches ask for, durably, in the order that a crash allows.
+
+        Returns the batches that are not wholly in yet: an event waits while an earlier one may still come
+        from the other topic.
+        """
         started = monotonic()
-        changes = self._part(partition).run([(batch.topic, batch.records) for batch in batches])
+        held = [*self._kept.pop(partition, []), *batches]
+        part = self._part(partition)
+        changes = part.run(
+            [(batch.topic, batch.records) for batch in batches], self._waiting(partition, held)
+        )
         context = self._context
         await asyncio.gather(
             context.publish_alerts(changes.claims),
@@ -71,6 +84,32 @@ class CustomersAgent:
         # One log, in this order: after a crash there is a prefix of it, so the sources come last.
         await self._panes.write(partition, [*changes.cells, *changes.sources])
         self._count(partition, batches, changes, monotonic() - started)
+        return self._keep(partition, held, changes.done)
+
+    def _waiting(self, partition: int, held: list[Batch]) -> list[str]:
+        """Topics of which more is known to come; none while there is no room to keep anything back."""
+        app = self._context.app
+        if app.pressed:
+            return []
+        return [
+            topic
+            for topic in topics.INPUTS
+            if app.more_to_come(topic, partition, sum(batch.topic == topic for batch in held))
+        ]
+
+    def _keep(self, partition: int, held: list[Batch], done: dict[str, int]) -> list[Batch]:
+        """Acknowledge what is in, keep the rest, and take nothing more of a topic that has something kept."""
+        app = self._context.app
+        kept = [batch for batch in held if batch.last_offset > done.get(batch.topic, -1)]
+        for batch in held:
+            if batch not in kept:
+                batch.ack()
+        for topic in topics.INPUTS:
+            app.hold(topic, partition, on=any(batch.topic == topic for batch in kept))
+        if kept:
+            self._kept[partition] = kept
+            asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self.lanes.poke, partition)
+        return kept
 
     async def idle(self) -> None:
         """Now and then: let caught-up, silent partitions stop holding the others back."""

@@ -182,6 +182,34 @@ class BatchApp(faust.App):
             and tp not in consumer.in_flight.oldest()
         )
 
+    def more_to_come(self, topic: str, partition: int, held: int) -> bool:
+        """Whether there are records of a partition beyond the ``held`` batches that its handler has.
+
+        They may be on the broker, or fetched and on their way. True also while the broker's end is not
+        known yet. For handlers that merge topics and have to know what may still go first.
+        """
+        consumer = self.batch_consumer
+        tp = Partition(topic, partition)
+        return (
+            consumer is None
+            or self.lags().get(tp) != 0
+            or tp in consumer.taken  # asked after the lag, which changes later
+            or consumer.in_flight.count(tp) > held
+        )
+
+    def hold(self, topic: str, partition: int, *, on: bool) -> None:
+        """Take nothing more of a partition while on: its handler has enough and waits for another topic."""
+        consumer = self.batch_consumer
+        if consumer is not None:
+            tp = Partition(topic, partition)
+            consumer.held = consumer.held | {tp} if on else consumer.held - {tp}
+
+    @property
+    def pressed(self) -> bool:
+        """Whether half of ``max_inflight_records`` are out: no time to keep batches back."""
+        consumer = self.batch_consumer
+        return consumer is not None and consumer.in_flight.records * 2 >= self.max_inflight_records
+
     def assigned(self, topic: str) -> list[int]:
         """Partitions of a topic that this worker holds now."""
         consumer = self.batch_consumer

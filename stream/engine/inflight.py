@@ -58,6 +58,10 @@ class InFlight:
             self._committable[tp] = done.end
         return True
 
+    def count(self, tp: Partition) -> int:
+        """How many batches of a partition are out."""
+        return len(self._batches.get(tp, ()))
+
     def pending(self) -> list[Partition]:
         """Partitions with something to commit."""
         return list(self._committable)

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from .app import BatchApp
     from .batch import Batch
@@ -25,6 +25,9 @@ class Lanes:
     everything that has queued up, does all it has to do durably, and returns; the batches are then
     acknowledged. If it raises, the process stops and the batches are read again.
 
+    A handler may keep batches back: those it returns are not acknowledged, and are its own to acknowledge
+    later.
+
     Args:
         app: the app.
         handler: called with a partition number and its batches.
@@ -35,7 +38,7 @@ class Lanes:
     def __init__(
         self,
         app: BatchApp,
-        handler: Callable[[int, list[Batch]], Awaitable[None]],
+        handler: Callable[[int, list[Batch]], Awaitable[Sequence[Batch] | None]],
         *,
         pace_s: float = 0.0,
     ) -> None:
@@ -44,6 +47,7 @@ class Lanes:
         self._pace_s = pace_s
         self._hurry = asyncio.Event()
         self._queued: dict[int, list[Batch]] = {}
+        self._poked: set[int] = set()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._open = True
         self._failed = False
@@ -54,16 +58,28 @@ class Lanes:
         if not self._open or batch.generation != self._app.consumer_generation_id:
             return  # from before a rebalance: it is fetched again after it
         self._queued.setdefault(batch.partition, []).append(batch)
-        if batch.partition not in self._running:
-            self._running[batch.partition] = asyncio.create_task(self._run(batch.partition))
+        self._start(batch.partition)
+
+    def poke(self, partition: int) -> None:
+        """Call the handler again, with what is queued or nothing: for one that has kept batches back."""
+        if self._open:
+            self._poked.add(partition)
+            self._start(partition)
+
+    def _start(self, partition: int) -> None:
+        if partition not in self._running:
+            self._running[partition] = asyncio.create_task(self._run(partition))
 
     async def _run(self, partition: int) -> None:
         try:
-            while batches := self._queued.pop(partition, None):
+            while partition in self._queued or partition in self._poked:
+                batches = self._queued.pop(partition, [])
+                self._poked.discard(partition)
                 began = monotonic()
-                await self._handler(partition, batches)
+                kept = await self._handler(partition, batches) or ()
                 for batch in batches:
-                    batch.ack()
+                    if batch not in kept:
+                        batch.ack()
                 rest = self._pace_s - (monotonic() - began)
                 if rest > 0:
                     with suppress(TimeoutError):
@@ -83,6 +99,7 @@ class Lanes:
         self._failed = True
         self._open = False
         self._queued.clear()
+        self._poked.clear()
 
     async def quiesce(self) -> None:
         """Drop what is only queued and wait for what is being worked on.
@@ -92,6 +109,7 @@ class Lanes:
         """
         self._open = False
         self._queued.clear()
+        self._poked.clear()
         self._hurry.set()
         if not self._running:
             return

@@ -115,7 +115,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 with fetcher._subscriptions.fetch_context():
                     # Said before it happens: what is taken lies behind the position and is not in flight yet.
                     mine.taken = frozenset(fetcher._records)
-                    drained = drain(fetcher, active_partitions, limit)
+                    active = active_partitions - mine.held if mine.held else active_partitions
+                    drained = drain(fetcher, active, limit)
                     mine.taken = frozenset(drained)
                 if drained:
                     return drained
@@ -136,6 +137,8 @@ class BatchConsumer(driver.Consumer):
         self.fetched_at: dict[Partition, float] = {}
         #: Partitions with records taken from the fetcher and not yet handed out.
         self.taken: frozenset[tuple[str, int]] = frozenset()
+        #: Partitions of which nothing is to be taken for now.
+        self.held: frozenset[tuple[str, int]] = frozenset()
         self.last_commit_at = monotonic()
         #: Offsets of partitions committed so far.
         self.committed_total = 0
@@ -270,6 +273,7 @@ class BatchConsumer(driver.Consumer):
         # are taken away; a member that had none gets its first ones with the flow on.
         self.stop_flow()
         self.in_flight.forget()
+        self.held = frozenset()
         self.fetched_at.clear()
         self._room.set()
         self._batch_app.reopen_lanes()

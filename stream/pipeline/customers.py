@@ -17,7 +17,7 @@ from stream.measures import Groupings, Mark, PaneConfig, Partial, SourcePanes, o
 from stream.measures.panes import OK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from stream.alerting.claims import Claim
     from stream.alerting.customer_rules import CustomerRules
@@ -55,7 +55,7 @@ class SourceRecord(Protocol):
 
 @dataclass(slots=True)
 class Inlet:
-    """One input topic of a partition: its panes, what its mark last said, and counts of the batch at hand."""
+    """One input topic of a partition: its panes, what its mark last said, and where the run at hand is."""
 
     topic: str
     code: str
@@ -63,6 +63,9 @@ class Inlet:
     marked: int | None = None
     applied: int = 0
     duplicates: int = 0
+    read: int = -1  # offset of the last record decoded
+    fresh: list[SourceRecord] = field(default_factory=list)  # not decoded yet
+    left: list[Decoded] = field(default_factory=list)  # decoded, and kept back
     misrouted: int = 0
 
 
@@ -121,6 +124,7 @@ class CustomersChanges:
     cells: list[Entry] = field(default_factory=list)
     customers: list[Entry] = field(default_factory=list)
     sources: list[Entry] = field(default_factory=list)
+    done: dict[str, int] = field(default_factory=dict)  # topic -> offset up to which all is in
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     decisions: Counter[str] = field(default_factory=Counter)
     misrouted: Counter[str] = field(default_factory=Counter)
@@ -170,37 +174,50 @@ class CustomersPartition:
             for topic, code in zip(config.topics, TOPIC_CODES, strict=True)
         }
 
-    def run(self, batches: Iterable[tuple[str, Sequence[SourceRecord]]]) -> CustomersChanges:
+    def run(
+        self, batches: Iterable[tuple[str, Sequence[SourceRecord]]], waiting: Collection[str] = ()
+    ) -> CustomersChanges:
         """Take records in, batches of one topic in offset order; both topics merged by event time.
+
+        Between topics the earlier event time goes first. What may still be preceded by a topic in
+        ``waiting`` (more of it is known to come) is kept back for the next run; ``done`` says how far each
+        topic is in. So with both logs there from the start the order does not depend on how they were cut.
 
         The state moves on: what is returned has to become durable, or the object thrown away.
         """
         changes = CustomersChanges()
-        records: dict[str, list[SourceRecord]] = {}
-        for topic, batch in batches:
-            records.setdefault(topic, []).extend(batch)
-        inlets = [self._inlets[topic] for topic in self._config.topics if topic in records]
+        for topic, records in batches:
+            inlet = self._inlets[topic]
+            inlet.fresh.extend(records)
+        inlets = [inlet for inlet in self._inlets.values() if inlet.fresh or inlet.left]
         for inlet in inlets:
             inlet.panes.begin()
         written: dict[bytes, bytes] = {}
-        for events in self._events(inlets, records, changes):
+        for events in self._events(inlets, waiting, changes):
             self._fold(events, written, changes)
         for inlet in inlets:
-            self._end(inlet, records[inlet.topic][-1].offset, changes)
+            self._end(inlet, changes)
         changes.customers = list(written.items())
         return changes
 
     def _events(
-        self, inlets: list[Inlet], records: dict[str, list[SourceRecord]], changes: CustomersChanges
+        self, inlets: list[Inlet], waiting: Collection[str], changes: CustomersChanges
     ) -> Iterator[list[Decoded]]:
         """Decode in chunks that stay in the processor's cache; two topics have to be merged as a whole."""
-        if len(inlets) == 1:
+        waits = [inlet for inlet in self._inlets.values() if inlet.topic in waiting]
+        if len(inlets) == 1 and waits in ([], inlets):
             (inlet,) = inlets
-            whole = records[inlet.topic]
-            for at in range(0, len(whole), CHUNK):
-                yield self._decoded(inlet, whole[at : at + CHUNK], changes)
+            if inlet.left:
+                yield inlet.left
+                inlet.left = []
+            fresh, inlet.fresh = inlet.fresh, []
+            for at in range(0, len(fresh), CHUNK):
+                yield self._decoded(inlet, fresh[at : at + CHUNK], changes)
             return
-        events = merged([self._decoded(inlet, records[inlet.topic], changes) for inlet in inlets])
+        for inlet in inlets:
+            fresh, inlet.fresh = inlet.fresh, []
+            inlet.left += self._decoded(inlet, fresh, changes)
+        events = merge(*self._inlets.values(), waiting=waiting)
         for at in range(0, len(events), CHUNK):
             yield events[at : at + CHUNK]
 
@@ -219,6 +236,8 @@ class CustomersPartition:
         self, inlet: Inlet, records: Sequence[SourceRecord], changes: CustomersChanges
     ) -> list[Decoded]:
         """Decode what is not wholly in yet; what does not fit goes to the dead letters."""
+        if records:
+            inlet.read = records[-1].offset
         seen = inlet.panes.offset
         limits = self._config.limits
         events: list[Decoded] = []
@@ -311,13 +330,13 @@ class CustomersPartition:
             if match.claim is not None:
                 changes.claims.append(match.claim)
 
-    def _end(self, inlet: Inlet, last_offset: int, changes: CustomersChanges) -> None:
+    def _end(self, inlet: Inlet, changes: CustomersChanges) -> None:
         changes.verdicts[inlet.topic, APPLIED] += inlet.applied
         changes.verdicts[inlet.topic, DUPLICATE] += inlet.duplicates
-        changes.misrouted[inlet.topic] += inlet.misrouted
-        inlet.applied = inlet.duplicates = inlet.misrouted = 0
-        done = inlet.panes.end(last_offset)
-        changes.other_members.update(done.overflow)
+        inlet.applied = inlet.duplicates = 0
+        offset = inlet.left[0][1].offset - 1 if inlet.left else inlet.read
+        changes.done[inlet.topic] = offset
+        done = inlet.panes.end(offset)
         changes.cells += [(key.encode(), value) for key, value in done.cells]
         changes.partials += done.partials
         if inlet.marked != done.mark.panes_closed:  # else it would say nothing new
@@ -328,23 +347,30 @@ class CustomersPartition:
         changes.sources += [(key.encode(), None) for key in done.closed]
 
 
-def merged(topics: list[list[Decoded]]) -> list[Decoded]:
-    """Merge at most two topics by event time, each kept in its own order.
+def merge(first: Inlet, second: Inlet, *, waiting: Collection[str] = ()) -> list[Decoded]:
+    """Take what is due from two topics by event time, each kept in its own order; the rest stays ``left``.
 
     The order inside a topic is never changed: an event waits for those before it in its topic, whatever
     their times. Of the events at the two heads the earlier goes first, of equal ones that of the first topic.
+    When a topic has run out and is waited for, the other topic's events stay: one of them might be preceded.
     """
-    if len(topics) == 1:
-        return topics[0]
-    first, second = topics
+    ones, others = first.left, second.left
     found: list[Decoded] = []
     take = found.append
     at = 0
-    for one in second:
-        time_ms = one[0].time_ms
-        while at < len(first) and first[at][0].time_ms <= time_ms:
-            take(first[at])
+    for place, other in enumerate(others):
+        time_ms = other[0].time_ms
+        while at < len(ones) and ones[at][0].time_ms <= time_ms:
+            take(ones[at])
             at += 1
-        take(one)
-    found += first[at:]
+        if at == len(ones) and first.topic in waiting:
+            second.left = others[place:]
+            break
+        take(other)
+    else:
+        second.left = []
+        if second.topic not in waiting:
+            found += ones[at:]
+            at = len(ones)
+    first.left = ones[at:]
     return found
