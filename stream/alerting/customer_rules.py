@@ -80,6 +80,7 @@ class CustomerRules:
 
     def __init__(self, book: RuleBook) -> None:
         self._cooldowns = {rule.alert: rule.cooldown_ms for rule in book.customer_rules}
+        self._on = {rule.alert: rule.on for rule in book.customer_rules}
         compiled = [_compile(rule) for rule in book.customer_rules]
         self._replies = [one for one in compiled if one.rule.on is On.REPLY]
         self._touchpoints = [one for one in compiled if one.rule.on is On.TOUCHPOINT]
@@ -111,9 +112,19 @@ class CustomerRules:
         return self._finish(event, left, signals, fired)
 
     def remember(self, fired: Mapping[str, int], matches: Iterable[Match], time_ms: int) -> dict[str, int]:
-        """``fired`` after these matches: only rules with a cooldown, only while it lasts."""
+        """``fired`` after these matches of one record: only rules with a cooldown, only while it lasts.
+
+        Only rules on records of its own sort are forgotten: replies and touchpoints usually come from two
+        topics, and how far one is ahead of the other must not decide what is still in a cooldown.
+        """
         known = self._cooldowns
-        kept = {name: at for name, at in fired.items() if name in known and at + known[name] > time_ms}
+        matches = tuple(matches)
+        sort = self._on[matches[0].rule] if matches else None
+        kept = {
+            name: at
+            for name, at in fired.items()
+            if name in known and (at + known[name] > time_ms or sort not in (None, self._on[name]))
+        }
         for match in matches:
             if match.claim is not None and known[match.rule]:
                 kept[match.rule] = max(time_ms, fired.get(match.rule, time_ms))
