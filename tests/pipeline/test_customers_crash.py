@@ -14,6 +14,7 @@ from stream.alerting.rules import load_rules
 from stream.customers import SIGNALS, decode, stamp_of
 from stream.measures import Groupings, PaneConfig
 from stream.pipeline import CustomersChanges, CustomersPartition, PipelineConfig
+from stream.pipeline.customers import CHUNK
 from tests.e2e.traffic import LATE_HORIZON_MS, LATENESS_MS, RULES, traffic
 
 BOOK = load_rules(RULES, "rules.yml", signals=SIGNALS)
@@ -39,7 +40,7 @@ class Stored(NamedTuple):
 def logs(seed: int) -> dict[str, list[Stored]]:
     """Both inputs."""
     found: dict[str, list[Stored]] = {topic: [] for topic in topics.INPUTS}
-    for sent in islice(traffic(seed, customers=30, per_hour=1500), 1_500):
+    for sent in islice(traffic(seed, customers=50, per_hour=1500), 2_500):
         log = found[sent.topic]
         log.append(Stored(len(log), 2_000_000_000_000, sent.key, sent.value))
     return found
@@ -120,13 +121,18 @@ def cut_short(rng: Random, outcome: Outcome, changes: CustomersChanges) -> None:
     outcome.write(outcome.panes, panes[: rng.randrange(len(panes) + 1)])
 
 
+def size(rng: Random) -> int:
+    """How many records a batch has: a few, or more than are folded at a time."""
+    return rng.randrange(80) if rng.random() < 0.8 else rng.randrange(2 * CHUNK)
+
+
 def dying_run(rng: Random, inputs: dict[str, list[Stored]]) -> Outcome:
     """Batches of any size of both topics; three rounds in ten are cut short."""
     got = Outcome()
     partition = got.partition()
     at = dict.fromkeys(inputs, 0)
     while any(at[topic] < len(log) for topic, log in inputs.items()):
-        sliced = [(topic, log[at[topic] : at[topic] + rng.randrange(80)]) for topic, log in inputs.items()]
+        sliced = [(topic, log[at[topic] : at[topic] + size(rng)]) for topic, log in inputs.items()]
         batches = [(topic, batch) for topic, batch in sliced if batch]
         if not batches:
             continue
