@@ -333,10 +333,12 @@ class CustomersPartition:
     def _end(self, inlet: Inlet, changes: CustomersChanges) -> None:
         changes.verdicts[inlet.topic, APPLIED] += inlet.applied
         changes.verdicts[inlet.topic, DUPLICATE] += inlet.duplicates
-        inlet.applied = inlet.duplicates = 0
+        changes.misrouted[inlet.topic] += inlet.misrouted
+        inlet.applied = inlet.duplicates = inlet.misrouted = 0
         offset = inlet.left[0][1].offset - 1 if inlet.left else inlet.read
         changes.done[inlet.topic] = offset
         done = inlet.panes.end(offset)
+        changes.other_members.update(done.overflow)
         changes.cells += [(key.encode(), value) for key, value in done.cells]
         changes.partials += done.partials
         if inlet.marked != done.mark.panes_closed:  # else it would say nothing new
