@@ -122,6 +122,7 @@ class Worker:
         self.alerts = AlertsAgent(context, app.batch_table(topics.LANE_TABLE, source=topics.CLAIMS))
         self._declare_agents()
         self.server = OpsServer(settings.http_host, settings.http_port, self.telemetry, self.health)
+        self._stop = asyncio.Event()
         self.vitals = Vitals(app, self.telemetry, self.health, self.customers.watermarks, self.readmodel)
 
     def _declare_agents(self) -> None:
@@ -162,6 +163,10 @@ class Worker:
                     await service.sleep(min(1.0, settings.idle_after_ms / 4000))
                     await self.customers.idle()
 
+    def stop(self) -> None:
+        """Tell the worker to end in good order, as SIGTERM does."""
+        self._stop.set()
+
     async def run(self) -> int:
         """Run until told to stop; returns the exit code.
 
@@ -169,46 +174,47 @@ class Worker:
             LayoutWrong: the topics on the broker are not as they must be.
             ListenError: the ops address is taken.
         """
-        stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, stop.set)
+            loop.add_signal_handler(name, self.stop)
         await self.server.start()
         logger.info("serving /metrics and /health on http://%s:%d", self.settings.http_host, self.server.port)
         try:
-            if not await self._broker_ready(stop):
+            if not await self._broker_ready():
                 return 0
             if self.readmodel is not None:
                 await self.readmodel.start()
-            return await self._run_app(stop)
+            return await self._run_app()
         finally:
             if self.readmodel is not None:
                 await self.readmodel.stop()
             await self.server.stop()
 
-    async def _run_app(self, stop: asyncio.Event) -> int:
+    async def _run_app(self) -> int:
         app = self.app
-        await app.maybe_start()
-        stopped = asyncio.create_task(stop.wait())
-        crashed = asyncio.create_task(app._crashed.wait())  # noqa: SLF001 - mode has no public way to wait
+        waits: list[asyncio.Task[bool]] = []
         try:
-            await asyncio.wait([stopped, crashed], return_when=asyncio.FIRST_COMPLETED)
+            await app.maybe_start()
+            waits.append(asyncio.create_task(self._stop.wait()))
+            waits.append(asyncio.create_task(app._crashed.wait()))  # noqa: SLF001 - mode has no public way
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopped.cancel()
-            crashed.cancel()
-        failed = app.crashed
-        if failed:
-            logger.error("the worker stops: %s; its supervisor should start it again", app.crash_reason)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(30):
-                await app.stop()
+            failed = app.crashed
+            if failed:
+                why = app.crash_reason
+                logger.error("the worker stops: %s; its supervisor should start it again", why)
+            for wait in waits:
+                wait.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(30):
+                    await app.stop()
         return 1 if failed else 0
 
-    async def _broker_ready(self, stop: asyncio.Event) -> bool:
+    async def _broker_ready(self) -> bool:
         """Wait for the broker and check the topics; False when told to stop meanwhile."""
         layout = topics.layout(self.settings.app_id, self.settings.partitions)
         attempt = 0
-        while not stop.is_set():
+        while not self._stop.is_set():
             try:
                 await admin.check(self.settings.brokers, layout, security=aiokafka_security(self.settings))
             except (admin.BrokerAway, KafkaError, OSError) as exc:
@@ -222,7 +228,7 @@ class Worker:
                     wait,
                 )
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), wait)
+                    await asyncio.wait_for(self._stop.wait(), wait)
             else:
                 self.vitals.broker_trouble = None
                 return True

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Exceptions from these packages speak of connections and protocols, never of a record's content.
 _SPEAKING: Final = ("aiokafka.", "kafka.", "redis.", "confluent_kafka.", "stream.", "agents.", "ssl.")
 _QUIET: Final = ("aiokafka", "faust", "mode", "asyncio", "aiohttp", "kafka")
+_DUMPS: Final = "aiokafka"
 _FRAMES: Final = 4
 _LONGEST: Final = 2_000
 
@@ -26,7 +27,8 @@ _LONGEST: Final = 2_000
 def setup_logging(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send every log record of the process to ``stream`` (stderr), one line each.
 
-    Libraries speak from WARNING on, or with everything at level DEBUG. Colours only on a terminal.
+    Libraries speak from WARNING on, or with everything at level DEBUG; but aiokafka from INFO on even then:
+    its DEBUG writes out whole requests and responses, with the records in them. Colours only on a terminal.
     """
     out = stream or sys.stderr
     handler = logging.StreamHandler(out)
@@ -36,6 +38,7 @@ def setup_logging(level: str = "INFO", stream: TextIO | None = None) -> None:
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(level if level == "DEBUG" else max(logging.WARNING, root.level))
+    logging.getLogger(_DUMPS).setLevel(max(logging.INFO, logging.getLogger(_DUMPS).level))
     logging.captureWarnings(capture=True)
 
 
@@ -56,7 +59,7 @@ class LineFormatter(logging.Formatter):
             when.replace("+00:00", "Z"),
             f"level={record.levelname.lower()}",
             f"logger={record.name}",
-            f"msg={_value(record.getMessage())}",
+            f"msg={_value(_message(record))}",
         ]
         fields = getattr(record, "fields", None)
         if isinstance(fields, dict):
@@ -79,9 +82,35 @@ def _value(text: str) -> str:
     return '"' + "".join(c if c.isprintable() else repr(c)[1:-1] for c in escaped) + '"'
 
 
+class _Told:
+    """Stands in a message for an exception: its type, and its text where that may be told."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._text = type(error).__name__ + (f": {error}" if _speaks(error) else "")
+
+    def __str__(self) -> str:
+        return self._text
+
+    __repr__ = __str__
+
+
+def _message(record: logging.LogRecord) -> str:
+    args = record.args
+    if isinstance(args, tuple) and any(isinstance(arg, BaseException) for arg in args):
+        return str(record.msg) % tuple(_Told(arg) if isinstance(arg, BaseException) else arg for arg in args)
+    text = record.getMessage()
+    if record.name == "asyncio" and record.exc_info:
+        return text.split("\n", 1)[0]  # what follows shows objects as they are, exceptions with their text
+    return text
+
+
+def _speaks(error: BaseException) -> bool:
+    return isinstance(error, OSError) or type(error).__module__.startswith(_SPEAKING)
+
+
 def _error(error: BaseException) -> list[str]:
     parts = [f"error={type(error).__name__}"]
-    if isinstance(error, OSError) or type(error).__module__.startswith(_SPEAKING):
+    if _speaks(error):
         parts.append(f"reason={_value(str(error))}")
     where = _where(error.__traceback__)
     if where:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import json
 import logging
@@ -55,6 +57,42 @@ def test_an_exception_is_its_type_and_place_without_its_text(lines: io.StringIO)
     assert "error=KeyError at=test_logs.py:" in text
     assert "cause=JSONDecodeError" in text
     assert text.count("\n") == 1
+
+
+def test_an_exception_inside_a_message_is_its_type_alone(lines: io.StringIO) -> None:
+    """Libraries put exceptions into their messages; one of the network's keeps its text there too."""
+    log = logging.getLogger("mode")
+    log.error("Crashed reason=%r", KeyError("jane@example.org"))
+    log.error("lost: %s after %d s", ConnectionRefusedError(111, "Connection refused"), 3)
+    assert "jane@" not in lines.getvalue()
+    assert 'msg="Crashed reason=KeyError"' in lines.getvalue()
+    assert "lost: ConnectionRefusedError: [Errno 111] Connection refused after 3 s" in lines.getvalue()
+
+
+async def test_a_forgotten_task_is_told_without_its_exception_s_text(lines: io.StringIO) -> None:
+    """Asyncio writes the whole future into the message; only its first line stays."""
+
+    async def fails() -> None:
+        raise KeyError("jane@example.org")
+
+    task = asyncio.create_task(fails())
+    await asyncio.wait([task])
+    del task
+    gc.collect()
+    assert "jane@" not in lines.getvalue()
+    assert "Task exception was never retrieved" in lines.getvalue()
+    assert "error=KeyError" in lines.getvalue()
+
+
+def test_at_level_debug_libraries_tell_all_but_what_is_in_records(lines: io.StringIO) -> None:
+    """Aiokafka's DEBUG writes whole fetch responses; it stays at INFO."""
+    setup_logging("DEBUG", lines)
+    logging.getLogger("faust.app").debug("chatter")
+    logging.getLogger("aiokafka.conn").debug("jane@example.org")
+    logging.getLogger("aiokafka.conn").info("joined")
+    assert "chatter" in lines.getvalue()
+    assert "joined" in lines.getvalue()
+    assert "jane@" not in lines.getvalue()
 
 
 def test_what_the_network_says_is_kept(lines: io.StringIO) -> None:
