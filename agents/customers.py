@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from schemas.deadletter import DeadLetterHeaders, Reason
 from stream import topics
 from stream.alerting.customer_rules import CustomerRules
-from stream.engine import Lanes, Outgoing
+from stream.engine import Lanes, Outgoing, Partition
 from stream.measures import encode_mark, encode_partial
 from stream.pipeline import CustomersPartition
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PACE_S = 0.01
 
 #: While events of one topic wait for the other, what there is to wait for is looked at this often.
-LOOK_AGAIN_S = 0.05
+LOOK_AGAIN_S = 0.01
 
 
 class CustomersAgent:
@@ -38,6 +38,8 @@ class CustomersAgent:
         self._rules = CustomerRules(context.book) if context.book.customer_rules else None
         self._parts: dict[int, CustomersPartition] = {}
         self._kept: dict[int, list[Batch]] = {}
+        self._live: set[tuple[str, int]] = set()
+        self._much = context.settings.max_batch_records
         self._active_at: dict[tuple[str, int], float] = {}
         self._idle: set[tuple[str, int]] = set()
         self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
@@ -46,6 +48,7 @@ class CustomersAgent:
         """Tables are complete for a new assignment: start from them."""
         self._parts.clear()
         self._kept.clear()
+        self._live.clear()
         self._active_at.clear()
         self._idle.clear()
 
@@ -87,25 +90,34 @@ class CustomersAgent:
         return self._keep(partition, held, changes.done)
 
     def _waiting(self, partition: int, held: list[Batch]) -> list[str]:
-        """Topics of which more is known to come; none while there is no room to keep anything back."""
+        """Topics that are being caught up with and have more to come; none while there is no room to wait.
+
+        A topic whose end was reached is live until more than a batch piles up again: what comes then comes
+        in the order of its arrival, and nobody's alert waits for it.
+        """
         app = self._context.app
         if app.pressed:
             return []
-        return [
-            topic
-            for topic in topics.INPUTS
-            if app.more_to_come(topic, partition, sum(batch.topic == topic for batch in held))
-        ]
+        waiting = []
+        for topic in topics.INPUTS:
+            source = (topic, partition)
+            if not app.more_to_come(topic, partition, sum(batch.topic == topic for batch in held)):
+                self._live.add(source)
+            elif source not in self._live or app.lags().get(Partition(*source), 0) > self._much:
+                self._live.discard(source)
+                waiting.append(topic)
+        return waiting
 
     def _keep(self, partition: int, held: list[Batch], done: dict[str, int]) -> list[Batch]:
-        """Acknowledge what is in, keep the rest, and take nothing more of a topic that has something kept."""
+        """Acknowledge what is in, keep the rest, and take nothing more of a topic that has much kept."""
         app = self._context.app
         kept = [batch for batch in held if batch.last_offset > done.get(batch.topic, -1)]
         for batch in held:
             if batch not in kept:
                 batch.ack()
         for topic in topics.INPUTS:
-            app.hold(topic, partition, on=any(batch.topic == topic for batch in kept))
+            much = sum(len(batch) for batch in kept if batch.topic == topic)
+            app.hold(topic, partition, on=much >= self._much)
         if kept:
             self._kept[partition] = kept
             asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self.lanes.poke, partition)
