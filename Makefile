@@ -23,7 +23,7 @@ $(READY): pyproject.toml uv.lock
 	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 2; fi; \
 	if ! $(BIN)/python -c '' 2>/dev/null; then rm -rf $(VENV); $$python -m venv $(VENV); fi
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/python -m uv sync --quiet --frozen --group dev
+	@$(BIN)/python -m uv sync --quiet --frozen --compile-bytecode --group dev
 	@touch $@
 
 demo: setup ## a live demo with nothing but Python: ARGS="--events 20000 --seed 1 --json"
