@@ -101,15 +101,19 @@ class CustomerRules:
             signals: works out the customer's signals, the record included; called at most once.
             fired: when (event time) rules last fired for this customer, as ``remember`` keeps it.
         """
+        left = self._candidates(event)
+        return self._finish(event, left, signals, fired) if left else ()
+
+    def concerned(self, event: EventLike) -> bool:
+        """Whether ``match`` has to look closer; False for most records, at the cost of one look-up."""
+        return bool(self._candidates(event))
+
+    def _candidates(self, event: EventLike) -> tuple[_Compiled, ...]:
         if not (self._touchpoints if event.metric is None else self._replies):
             return ()
         key = self._key(event)
         left = self._left.get(key)
-        if left is None:
-            left = self._narrow(event, key)
-        if not left:
-            return ()
-        return self._finish(event, left, signals, fired)
+        return self._narrow(event, key) if left is None else left
 
     def remember(self, fired: Mapping[str, int], matches: Iterable[Match], time_ms: int) -> dict[str, int]:
         """``fired`` after these matches of one record: only rules with a cooldown, only while it lasts.

@@ -283,7 +283,7 @@ class CustomersPartition:
             offset = record.offset
             verdict = fold(customer, event, inlet.code, offset, config)
             if verdict is APPLIED:
-                if rules is not None:
+                if rules is not None and rules.concerned(event):
                     self._match(rules, event, customer, changes)
             elif verdict is DUPLICATE or not was_applied(customer, event, inlet.code, offset, config):
                 inlet.duplicates += 1
