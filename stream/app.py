@@ -192,18 +192,22 @@ class Worker:
 
     async def _run_app(self) -> int:
         app = self.app
-        waits: list[asyncio.Task[bool]] = []
+        starting = asyncio.create_task(app.maybe_start())  # lasts until the first recovery is over
+        waits = [
+            asyncio.create_task(self._stop.wait()),
+            asyncio.create_task(app._crashed.wait()),  # noqa: SLF001 - mode has no public way
+        ]
         try:
-            await app.maybe_start()
-            waits.append(asyncio.create_task(self._stop.wait()))
-            waits.append(asyncio.create_task(app._crashed.wait()))  # noqa: SLF001 - mode has no public way
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([starting, *waits], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             failed = app.crashed
             if failed:
                 why = app.crash_reason
                 logger.error("the worker stops: %s; its supervisor should start it again", why)
-            for wait in waits:
+            for wait in (starting, *waits):
                 wait.cancel()
             with suppress(TimeoutError):
                 async with asyncio.timeout(30):

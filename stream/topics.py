@@ -51,13 +51,14 @@ class Cleanup(StrEnum):
 class TopicSpec:
     """How one topic must look on the broker.
 
-    ``partitions`` None stands for the deployment's ``CX_PARTITIONS``.
+    ``partitions`` None stands for the deployment's ``CX_PARTITIONS``, other None for the broker's default.
     """
 
     name: str
     cleanup: Cleanup
     partitions: int | None = None
     retention_ms: int | None = None
+    max_message_bytes: int | None = None
 
 
 def layout(app_id: str, partitions: int) -> tuple[TopicSpec, ...]:
@@ -70,7 +71,8 @@ def layout(app_id: str, partitions: int) -> tuple[TopicSpec, ...]:
         TopicSpec(CLAIMS, Cleanup.DELETE, 1, week),
         TopicSpec(METRICS, Cleanup.COMPACT, partitions),
         TopicSpec(ALERTS, Cleanup.DELETE, partitions, 4 * week),
-        TopicSpec(DEADLETTERS, Cleanup.DELETE, partitions, 4 * week),
+        # Twice what Kafka takes by default: the largest input record and the headers that say why it is here.
+        TopicSpec(DEADLETTERS, Cleanup.DELETE, partitions, 4 * week, 2 * 1024 * 1024),
         TopicSpec(changelog(app_id, CUSTOMERS_TABLE), Cleanup.COMPACT, partitions),
         TopicSpec(changelog(app_id, PANES_TABLE), Cleanup.COMPACT, partitions),
         TopicSpec(changelog(app_id, WINDOWS_TABLE), Cleanup.COMPACT, partitions),

@@ -27,6 +27,7 @@ _SETTLE_SECONDS: Final = 30.0
 _UNLIMITED: Final = "-1"
 _CLEANUP: Final = "cleanup.policy"
 _RETENTION: Final = "retention.ms"
+_MAX_MESSAGE: Final = "max.message.bytes"
 
 
 class What(StrEnum):
@@ -36,11 +37,13 @@ class What(StrEnum):
     PARTITIONS = "partitions"
     CLEANUP = "cleanup.policy"
     RETENTION = "retention.ms"
+    MAX_MESSAGE = "max.message.bytes"
     REPLICATION = "replication"
 
 
-# With these the program would compute wrongly or lose state; the others are an operator's own choice.
-BLOCKING: Final = frozenset({What.MISSING, What.PARTITIONS, What.CLEANUP})
+# With these the program would compute wrongly, lose state or stop at a large record; the others are an
+# operator's own choice.
+BLOCKING: Final = frozenset({What.MISSING, What.PARTITIONS, What.CLEANUP, What.MAX_MESSAGE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,7 @@ async def _found(admin: Any) -> dict[str, list[dict[str, Any]]]:
 async def _configs(admin: Any, names: Sequence[str]) -> dict[str, dict[str, str]]:
     if not names:
         return {}
-    asked = {_CLEANUP: None, _RETENTION: None}
+    asked = {_CLEANUP: None, _RETENTION: None, _MAX_MESSAGE: None}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, asked) for name in names]
     try:
         responses = await admin.describe_configs(resources)
@@ -236,6 +239,9 @@ def _compare(
         keeps_by_time = topic.retention_ms is not None and topic.cleanup is Cleanup.DELETE
         if keeps_by_time and retention not in {str(topic.retention_ms), _UNLIMITED}:
             differences.append(Difference(topic.name, What.RETENTION, str(topic.retention_ms), retention))
+        wanted, largest = topic.max_message_bytes, config[_MAX_MESSAGE]
+        if wanted is not None and int(largest) < wanted:
+            differences.append(Difference(topic.name, What.MAX_MESSAGE, str(wanted), largest))
     replicas = min((len(partition["replicas"]) for partition in partitions), default=replication)
     if replicas < replication:
         differences.append(Difference(topic.name, What.REPLICATION, str(replication), str(replicas)))
@@ -246,6 +252,8 @@ def _new(topic: TopicSpec, replication: int) -> Any:
     config = {_CLEANUP: str(topic.cleanup)}
     if topic.retention_ms is not None:
         config[_RETENTION] = str(topic.retention_ms)
+    if topic.max_message_bytes is not None:
+        config[_MAX_MESSAGE] = str(topic.max_message_bytes)
     return NewTopic(topic.name, topic.partitions or 1, replication, topic_configs=config)
 
 
