@@ -6,8 +6,13 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.pipeline.test_customers_crash import Outcome, logs
+from stream.intake import Event
+from stream.measures import Groupings, PaneConfig, SourcePanes
+from stream.pipeline.customers import Inlet, merge
+from tests.pipeline.test_customers_crash import Outcome, Stored, logs
 
 if TYPE_CHECKING:
     from stream.pipeline import CustomersChanges
@@ -51,3 +56,28 @@ def test_two_logs_that_are_there_come_to_the_same_however_they_are_cut(seed: int
     assert cut.claims == whole.claims
     assert cut.customers == whole.customers
     assert cut.dead == whole.dead
+
+
+@given(*(st.lists(st.integers(0, 9), max_size=12) for _ in range(2)), st.sets(st.sampled_from(["t", "r"])))
+def test_a_topic_s_own_order_is_never_changed(ones: list[int], others: list[int], waiting: set[str]) -> None:
+    """Of each topic a beginning is taken, as it stood; the earlier head first, the first topic's of equal ones."""
+    inlets = {
+        code: Inlet(code, code, SourcePanes(code, PaneConfig(), Groupings((), 1))) for code in ("t", "r")
+    }
+    for (code, inlet), times in zip(inlets.items(), (ones, others), strict=True):
+        for at, time_ms in enumerate(times):
+            event = Event(event_id=f"{code}{at}", customer_id="c", time_ms=time_ms, kind="k")
+            inlet.left.append((event, Stored(at, 0, None, None), inlet))
+    taken = merge(inlets["t"], inlets["r"], waiting=waiting)
+    left = {"t": list(ones), "r": list(others)}
+    for event, record, inlet in taken:
+        mine, other = inlet.code, "r" if inlet.code == "t" else "t"
+        assert record.offset == len((ones, others)[mine == "r"]) - len(left[mine])
+        assert event.time_ms == left[mine].pop(0)
+        if left[other]:
+            assert event.time_ms < left[other][0] or (event.time_ms == left[other][0] and mine == "t")
+        else:
+            assert other not in waiting, "one that is still to come might go before"
+    assert {code: [e.time_ms for e, _, _ in inlet.left] for code, inlet in inlets.items()} == left
+    if not waiting:
+        assert left == {"t": [], "r": []}
