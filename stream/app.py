@@ -151,6 +151,8 @@ class Worker:
         class Housekeeping(Service):
             """What happens now and then rather than on a record."""
 
+            mundane_level = "debug"  # starting and stopping is no news
+
             @Service.task
             async def _provisional(service) -> None:  # noqa: N805 - the worker is `self` here
                 while not service.should_stop:

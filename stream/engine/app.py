@@ -48,6 +48,8 @@ class BatchApp(faust.App):
         **options: any setting of ``faust.App``. The engine presets the ones it depends on.
     """
 
+    mundane_level = "debug"  # starting and stopping is no news
+
     def __init__(
         self,
         id: str,  # noqa: A002 - Faust's name for it
@@ -88,6 +90,9 @@ class BatchApp(faust.App):
 
     def _new_producer_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_producer, self)
+
+    def _create_directories(self) -> None:
+        """Make none: tables are in memory, and the working directory may be read-only."""
 
     async def on_started(self) -> None:
         """Start the watchdog first: Faust has started only when the first recovery is complete."""

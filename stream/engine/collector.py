@@ -19,6 +19,8 @@ class Collector(Service):
     This is a setting of the whole process: for a worker that owns it, not for an app inside a larger program.
     """
 
+    mundane_level = "debug"  # starting and stopping is no news
+
     def __init__(self, *, every_s: float = 5.0, full_every: int = 12, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._every_s = every_s

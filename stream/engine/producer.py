@@ -43,6 +43,8 @@ def partition_of(key: bytes | None, partitions: int) -> int:
 class BatchProducer(driver.Producer):
     """Faust's producer, idempotent, and with a way to publish many records in few awaits."""
 
+    mundane_level = "debug"  # starting and stopping is no news
+
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 

@@ -91,6 +91,8 @@ class BatchRecovery(Service):
     that was already complete and is still held.
     """
 
+    mundane_level = "debug"  # starting and stopping is no news
+
     def __init__(self, app: BatchApp, tables: BatchTableManager, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.app = app
@@ -202,6 +204,8 @@ class BatchRecovery(Service):
 
 class BatchTableManager(TableManager):
     """Faust's table manager without changelogs in the group's subscription: recovery reads them itself."""
+
+    mundane_level = "debug"  # starting and stopping is no news
 
     _batch_recovery: BatchRecovery | None = None
     _generation = -1

@@ -29,6 +29,8 @@ class BatchTable(Table[bytes, bytes]):
             partition may still have written after its successor. None: the later one stays.
     """
 
+    mundane_level = "debug"  # starting and stopping is no news
+
     def __init__(
         self,
         app: BatchApp,

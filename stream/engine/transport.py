@@ -81,6 +81,8 @@ def drain(fetcher: Fetcher, active: Iterable[Any], max_records: int) -> dict[Any
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that talks to the broker; polls on its own account so that no wake-up is missed."""
 
+    mundane_level = "debug"  # starting and stopping is no news
+
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
@@ -129,6 +131,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
 class BatchConsumer(driver.Consumer):
     """Faust's consumer with batches for the hot topics and its own commit bookkeeping for them."""
+
+    mundane_level = "debug"  # starting and stopping is no news
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -45,6 +45,8 @@ class Watchdog(Service):
     rebalance or a recovery that does not end, and a consumer that died, stop the app as well.
     """
 
+    mundane_level = "debug"  # starting and stopping is no news
+
     def __init__(self, app: BatchApp, *, stall_after_s: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.app = app
