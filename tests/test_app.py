@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import uuid
 from contextlib import asynccontextmanager
@@ -420,14 +421,22 @@ class Process:
         """All it has said."""
         return self.log_path.read_text(errors="replace")
 
-    def total(self, name: str, *words: str) -> float:
-        """Sum of a metric's samples that have all the words in their labels; 0 while nobody answers."""
+    def get(self, path: str) -> str:
+        """What its HTTP endpoint says; empty while nobody answers."""
         assert self.process.poll() is None, self.log[-2000:]
         found = re.search(r"on (http://127\.0\.0\.1:\d+)", self.log)
         if found is None:
-            return 0
-        with urllib.request.urlopen(f"{found[1]}/metrics", timeout=5) as answer:  # noqa: S310 - our own
-            lines = answer.read().decode().splitlines()
+            return ""
+        try:
+            with urllib.request.urlopen(f"{found[1]}{path}", timeout=5) as answer:  # noqa: S310 - our own
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return f"{error.code} {error.read().decode()}"
+
+    def total(self, name: str, *words: str) -> float:
+        """Sum of a metric's samples that have all the words in their labels."""
+        lines = self.get("/metrics").splitlines()
         mine = [line for line in lines if line.startswith(name) and all(word in line for word in words)]
         return sum(float(line.rsplit(" ", 1)[1]) for line in mine)
 
@@ -437,6 +446,18 @@ class Process:
         return self.process.wait(40)
 
 
+async def test_a_broker_that_goes_away_is_a_reason(embedded: EmbeddedKafka, tmp_path: Path) -> None:
+    """503 and the reason, with the tables still there."""
+    with Process(embedded, tmp_path) as worker:
+        await until(lambda: json.loads(worker.get("/health/ready").removeprefix("503 ") or "{}").get("ready"))
+        embedded.close()
+        why = "the consumer group's coordinator does not answer"
+        await until(
+            lambda: worker.get("/health/ready").startswith("503 ") and why in worker.get("/health/ready")
+        )
+
+
+@pytest.mark.slow
 async def test_a_stop_under_load_loses_and_repeats_nothing(embedded: EmbeddedKafka, tmp_path: Path) -> None:
     """SIGTERM in the middle ends with 0, all that was done committed; the next worker does exactly the rest."""
     total, bad = 12_000, 120
@@ -489,6 +510,7 @@ def bad_records() -> list[bytes | None]:
     ]
 
 
+@pytest.mark.slow
 async def test_no_customer_in_a_log(embedded: EmbeddedKafka, tmp_path: Path) -> None:
     """At level DEBUG, over good and bad records, restarts included: no id and no comment is ever written."""
     (tmp_path / "rules.yml").write_text(RULES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import islice
 from random import Random
-from typing import NamedTuple
 
 import pytest
 
@@ -16,6 +15,7 @@ from stream.measures import Groupings, PaneConfig
 from stream.pipeline import CustomersChanges, CustomersPartition, PipelineConfig
 from stream.pipeline.customers import CHUNK
 from tests.e2e.traffic import LATE_HORIZON_MS, LATENESS_MS, RULES, traffic
+from tests.pipeline.path import Stored
 
 BOOK = load_rules(RULES, "rules.yml", signals=SIGNALS)
 CONFIG = PipelineConfig(
@@ -25,16 +25,6 @@ CONFIG = PipelineConfig(
     panes=PaneConfig(lateness_ms=LATENESS_MS, late_horizon_ms=LATE_HORIZON_MS),
 )
 Table = dict[bytes, bytes]
-
-
-class Stored(NamedTuple):
-    """A record as a broker holds it."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 def logs(seed: int) -> dict[str, list[Stored]]:

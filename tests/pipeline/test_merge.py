@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from stream.intake import Event
 from stream.measures import Groupings, PaneConfig, SourcePanes
 from stream.pipeline.customers import Inlet, merge
-from tests.pipeline.test_customers_crash import Outcome, Stored, logs
+from tests.pipeline.path import Stored
+from tests.pipeline.test_customers_crash import Outcome, logs
 
 if TYPE_CHECKING:
     from stream.pipeline import CustomersChanges
