@@ -97,7 +97,7 @@ def feed(bootstrap: str, rate: int, seconds: float, run: str) -> dict[str, float
 
 
 def measure(
-    bootstrap: str, app_id: str, rate: int, seconds: float = 15.0, warm_up: float = 15.0
+    bootstrap: str, app_id: str, rate: int, seconds: float = 15.0, warm_up: float = 30.0
 ) -> dict[str, Any]:
     """Start a worker, feed it, and give p50, p90 and p99 in milliseconds."""
     with TemporaryDirectory() as folder:
