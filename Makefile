@@ -55,6 +55,7 @@ wheel: setup ## dist/*.whl
 # once more in the last lines of the tests. Kafka itself comes by Maven, once.
 parts:
 	@wanted=; command -v kcat >/dev/null || wanted+=' kcat'; \
+	command -v curl >/dev/null || wanted+=' curl'; \
 	[ -x /usr/bin/redis-server ] || wanted+=' redis-server'; \
 	command -v java >/dev/null || wanted+=' openjdk-17-jre-headless'; \
 	command -v mvn >/dev/null || wanted+=' maven'; \
