@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from schemas import Reason
-from stream.customers import APPLIED, DUPLICATE, Customer, CustomerConfig, fold, signals, was_applied
+from stream.customers import (
+    APPLIED,
+    DUPLICATE,
+    TOPIC_CODES,
+    Customer,
+    CustomerConfig,
+    fold,
+    signals,
+    was_applied,
+)
 from stream.customers import decode as decode_customer
 from stream.customers import encode as encode_customer
 from stream.intake import Event, Limits, Rejection
@@ -28,7 +37,6 @@ Entry = tuple[bytes, bytes | None]
 DEADLETTER: Final = "deadletter"
 LATE: Final = "late"
 
-TOPIC_CODES: Final = ("t", "r")
 #: Records decoded and folded at a time: their objects fit a processor's own cache, which is worth a fifth.
 CHUNK: Final = 512
 NO_DIMS: Final = (None,) * 7
