@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import uuid
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,10 @@ QUICK = {
     "broker_commit_interval": 0.2,
     "stream_recovery_delay": 0.0,
 }
+
+
+#: Looks in a row, a tenth of a second apart, at which a broker that slept has to be well.
+LOOKS_WELL = 20
 
 
 async def until(what: Callable[[], bool], *, within: float = 30.0, every: float = 0.01) -> None:
@@ -137,9 +141,11 @@ class Rig:
         async with aiokafka.AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap, auto_offset_reset="earliest"
         ) as consumer:
-            await consumer._client.force_metadata_update()
-            tps = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
-            assert tps, topic
+            async with asyncio.timeout(30):  # a broker just back may not know its topics yet
+                while not (known := consumer.partitions_for_topic(topic)):
+                    await consumer._client.force_metadata_update()
+                    await asyncio.sleep(0.1)
+            tps = [TopicPartition(topic, p) for p in known]
             consumer.assign(tps)
             starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
             for tp in tps:
@@ -247,13 +253,22 @@ async def hanging(kafka: KafkaServer) -> AsyncIterator[None]:
     finally:
         os.kill(kafka.pid, signal.SIGCONT)
         client = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+        # A broker that slept past its session still answers for a moment, and then is fenced: well is one
+        # that has been well for longer than that takes.
+        good = 0
 
         def well() -> bool:
-            topics = client.list_topics(timeout=5).topics.values()
-            return all(p.leader >= 0 for topic in topics for p in topic.partitions.values())
+            nonlocal good
+            try:
+                metadata = client.list_topics(timeout=5)
+            except KafkaException:
+                good = 0
+                return False
+            led = all(p.leader >= 0 for topic in metadata.topics.values() for p in topic.partitions.values())
+            good = good + 1 if metadata.brokers and metadata.topics and led else 0
+            return good >= LOOKS_WELL
 
-        with suppress(KafkaException):
-            await until(lambda: bool(client.list_topics(timeout=5).brokers) and well())
+        await until(well, within=60, every=0.1)
 
 
 class Gate:
