@@ -298,8 +298,10 @@ class KafkaServer:
         self.data.mkdir(parents=True, exist_ok=True)
         self._logging("stdout")
         properties = self.data / "server.properties"
-        properties.write_text("".join(f"{name}={value}\n" for name, value in self._properties().items()))
-        if (self.data / "logs" / "meta.properties").exists():
+        again = (self.data / "logs" / "meta.properties").exists()
+        settings = self._properties(restarted=again)
+        properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        if again:
             return
         # The id may be any 16 bytes in base64; a fixed one makes a kept folder tell-tale in the logs.
         done = self.run_tool(
@@ -314,7 +316,7 @@ class KafkaServer:
         path.write_text(text)
         return path
 
-    def _properties(self) -> dict[str, str]:
+    def _properties(self, *, restarted: bool) -> dict[str, str]:
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
@@ -335,9 +337,10 @@ class KafkaServer:
             "share.coordinator.state.topic.num.partitions": "2",
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
-            # After kill -9 the controller admits the broker again only once its old session has run out.
+            # After kill -9 the controller admits the broker again only once its old session has run out; before,
+            # a machine that is busy elsewhere must not fence it.
             "broker.heartbeat.interval.ms": "500",
-            "broker.session.timeout.ms": "3000",
+            "broker.session.timeout.ms": "3000" if restarted else "15000",
             "group.initial.rebalance.delay.ms": "0",
             "group.min.session.timeout.ms": "1000",
             "num.network.threads": "2",
