@@ -23,6 +23,7 @@ from stream.customers import encode as encode_customer
 from stream.intake import Event, Limits, Rejection
 from stream.intake import decode as decode_event
 from stream.measures import Groupings, Mark, PaneConfig, Partial, SourcePanes, observation
+from stream.measures.declare import Declarations
 from stream.measures.panes import OK
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class PipelineConfig:
         topics: the input topics, in the order of their codes ``t`` and ``r``.
         partitions: of each input topic.
         confidence: of published intervals.
+        declared: the metrics, windows, journeys and the like.
     """
 
     topics: tuple[str, str]
@@ -97,6 +99,7 @@ class PipelineConfig:
     panes: PaneConfig = field(default_factory=PaneConfig)
     customers: CustomerConfig = field(default_factory=CustomerConfig)
     confidence: float = 0.95
+    declared: Declarations = field(default_factory=Declarations)
 
     @property
     def sources(self) -> frozenset[str]:
