@@ -29,7 +29,7 @@ def oracle(seen, capacity, first):
     return (len(sample), True) if level == 0 else (max(len(sample) << level, capacity + 1), False)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200, deadline=None)
 @given(additions, st.integers(1, 6), st.randoms(use_true_random=False))
 def test_a_window_is_answered_by_the_set_of_its_customers(seen, capacity, rng):
     """Whatever the order and the repeats, every window at the frontier is what the definition says."""
@@ -42,7 +42,7 @@ def test_a_window_is_answered_by_the_set_of_its_customers(seen, capacity, rng):
         assert distinct.count(first, 13)[:2] == oracle(seen, capacity, first)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(st.tuples(hashes, st.integers(0, 5)), max_size=12), max_size=20), st.integers(1, 6))
 def test_windows_slide_and_the_past_is_forgotten(panes, capacity):
     """As panes close, with late ones among them, and the old are forgotten, every window stays right."""
@@ -61,6 +61,7 @@ def test_windows_slide_and_the_past_is_forgotten(panes, capacity):
     assert distinct.count(len(panes), len(panes)) == (0, True, 0.0)
 
 
+@settings(deadline=None)
 @given(additions, st.lists(hashes, max_size=20), st.integers(1, 6), st.integers(0, 13))
 def test_customers_counted_on_top(seen, also, capacity, first):
     """Counting some on top gives what adding them would give, and adds nothing."""
@@ -72,6 +73,7 @@ def test_customers_counted_on_top(seen, also, capacity, first):
     assert distinct.count(first, 14)[:2] == oracle(seen, capacity, first)
 
 
+@settings(deadline=None)
 @given(additions, st.integers(1, 6), st.integers(1, 4))
 def test_coarse_panes_answer_aligned_windows_alike(seen, capacity, coarse):
     """Taken back from panes of a coarser tier, windows that start at such a pane are the same to the digit."""
