@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import redis
 from confluent_kafka import cimpl
 
-from stream.brokers.child import Child
+from stream.brokers.child import Child, Startable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
     from stream.topics import TopicSpec
 
@@ -63,7 +62,7 @@ def _librdkafka() -> Any:
     return lib
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(Startable):
     """An in-memory Kafka in this process, with the topics of a layout.
 
     Args:
@@ -122,20 +121,6 @@ class EmbeddedKafka:
             self._lib.rd_kafka_destroy(self._handle)
             self._handle = None
 
-    def __enter__(self) -> Self:
-        """Start."""
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
-
 
 def _redis_server() -> str:
     with contextlib.suppress(ModuleNotFoundError):
@@ -149,7 +134,7 @@ def _redis_server() -> str:
     return path
 
 
-class EmbeddedRedis:
+class EmbeddedRedis(Startable):
     """A Redis of our own on a unix socket in a temporary folder; nothing of it is saved.
 
     Args:
@@ -202,17 +187,3 @@ class EmbeddedRedis:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
-
-    def __enter__(self) -> Self:
-        """Start."""
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()

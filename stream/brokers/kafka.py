@@ -30,11 +30,10 @@ from typing import TYPE_CHECKING, Final, Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stream.brokers.child import Child
+from stream.brokers.child import Child, Startable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 VERSION: Final = "4.1.0"
 JAVA_AT_LEAST: Final = 17
@@ -139,7 +138,7 @@ def free_port(*, avoid: frozenset[int] = frozenset()) -> int:
     raise KafkaFailed(f"no free port among {_PORTS.start}..{_PORTS.stop - 1}")
 
 
-class KafkaServer:
+class KafkaServer(Startable):
     """One Kafka node, broker and controller in one, on this machine only.
 
     Args:
@@ -278,20 +277,6 @@ class KafkaServer:
         if not self.log_path.exists():
             return "(no log)"
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
-
-    def __enter__(self) -> Self:
-        """Start."""
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
 
     def _prepare(self) -> None:
         """Write the configuration and format the storage, the first time."""

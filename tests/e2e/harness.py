@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
 import time
 import urllib.error
@@ -26,6 +24,7 @@ from confluent_kafka import (
 
 from stream import topics
 from stream.brokers import admin
+from stream.brokers.child import Child
 from tests.conftest import in_thread
 
 if TYPE_CHECKING:
@@ -72,23 +71,11 @@ class WorkerProcess:
     def __init__(self, env: dict[str, str], folder: Path, name: str = "worker") -> None:
         self.log_path = folder / f"{name}-{uuid.uuid4().hex[:6]}.log"
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("CX_", "E2E_"))}
-        with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(MAIN), "worker"],
-                cwd=folder,
-                env={**clean, **SETTINGS, **env},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for us; we end it in good order
-            )
-        # However the tests end, this read returns and the worker with it: see stream.brokers.child.
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", f"read _; kill -9 {self.process.pid}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+        self.process = Child(
+            [sys.executable, str(MAIN), "worker"],
+            cwd=folder,
+            log=self.log_path,
+            env={**clean, **SETTINGS, **env},
         )
 
     @property
@@ -145,11 +132,10 @@ class WorkerProcess:
     def kill(self) -> None:
         """``kill -9``."""
         self.process.kill()
-        self.process.wait(30)
 
     def stop(self, within: float = 45.0) -> int:
         """SIGTERM; returns the exit code."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.terminate()
         return self.process.wait(within)
 
     def __enter__(self) -> Self:
@@ -163,10 +149,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """End it, if it still runs; more than once is no error."""
-        if self.process.poll() is None:
-            self.kill()
-        self._guard.kill()
-        self._guard.communicate()
+        self.process.kill()
 
 
 class Deployment:

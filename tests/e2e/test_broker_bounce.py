@@ -45,7 +45,7 @@ class Supervisor:
         self._done.set()
         self._thread.join()
         for worker in self.workers[:-1]:
-            assert worker.process.returncode > 0, f"ended without a failure:\n{worker.log[-3000:]}"
+            assert (worker.process.poll() or 0) > 0, f"ended without a failure:\n{worker.log[-3000:]}"
         last = self.workers[-1]
         if last.process.poll() is None:
             last.stop()

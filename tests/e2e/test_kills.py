@@ -48,7 +48,7 @@ def die(deployment: Deployment, rng: Random, worker: WorkerProcess) -> None:
             worker.process.wait(rng.uniform(0, 1.5))
         except subprocess.TimeoutExpired:
             worker.kill()
-    assert worker.process.returncode == -signal.SIGKILL, worker.log[-4000:]
+    assert worker.process.poll() == -signal.SIGKILL, worker.log[-4000:]
 
 
 def plan(rng: Random) -> dict[str, str]:
