@@ -41,9 +41,23 @@ EventId = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_ID), AfterVali
 CustomerId = Annotated[str, Field(min_length=1, max_length=MAX_CUSTOMER_ID), AfterValidator(no_nul)]
 Dimension = Annotated[str, Field(max_length=MAX_DIMENSION), AfterValidator(no_nul)]
 Stage = Literal["entice", "enter", "engage", "exit", "extend"]
-DimensionName = Literal["segment", "stage", "touchpoint", "channel", "product", "variant", "region"]
+DimensionName = Literal[
+    "segment",
+    "stage",
+    "touchpoint",
+    "channel",
+    "product",
+    "variant",
+    "region",
+    "pillar",
+    "question",
+    "survey",
+    "topic",
+]
 DIMENSIONS: Final[tuple[str, ...]] = get_args(DimensionName)
 """What an event can be sliced by."""
+REPLY_DIMENSIONS: Final = ("pillar", "question", "survey", "topic")
+"""Those of ``DIMENSIONS`` that only replies have; ``topic`` is found in the comment."""
 
 
 class Record(Wire):

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from stream.alerting.templates import Template
 
-DIMENSIONS: Final = ("segment", "stage", "touchpoint", "channel", "product", "variant", "region")
 STAGES: Final = ("entice", "enter", "engage", "exit", "extend")
 METRICS: Final = ("nps", "csat", "ces")
 REPLY_METRICS: Final = ("nps", "csat", "ces", "loyalty", "engagement")

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from stream.alerting.model import DIMENSIONS, STAGES, ActionSpec, Severity
+from stream.alerting.model import STAGES, ActionSpec, Severity
 from stream.alerting.reading import Place, suggest
 from stream.alerting.templates import Template, TemplateError, parse_template
+from stream.measures.slices import DIMENSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from schemas.record import REPLY_DIMENSIONS
 from stream.alerting.model import (
-    DIMENSIONS,
     REPLY_METRICS,
     STAGES,
     Check,
@@ -17,6 +17,7 @@ from stream.alerting.model import (
 )
 from stream.alerting.parts import COMMON_FIELDS, common
 from stream.alerting.reading import Place, suggest
+from stream.measures.slices import DIMENSIONS
 
 if TYPE_CHECKING:
     from stream.alerting.parts import Limits
@@ -25,11 +26,12 @@ CUSTOMER_FIELDS: Final = ("alert", "on", "when", *COMMON_FIELDS)
 
 _REPLY: Final = ("metric", "score", "question", "pillar", "survey", "in_reply_to", "comment")
 _TOUCHPOINT: Final = ("kind", "ref", "value", "currency")
+_SLICES: Final = tuple(name for name in DIMENSIONS if name not in REPLY_DIMENSIONS)
 _NUMBERS: Final = frozenset({"score", "value"})
 _ORDER: Final = frozenset({Op.LT, Op.LTE, Op.GT, Op.GTE})
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
-FIELDS: Final = {On.REPLY: (*_REPLY, *DIMENSIONS), On.TOUCHPOINT: (*_TOUCHPOINT, *DIMENSIONS)}
+FIELDS: Final = {On.REPLY: (*_REPLY, *_SLICES), On.TOUCHPOINT: (*_TOUCHPOINT, *_SLICES)}
 # comment is personal data: it can be asked for (exists), never shown
 SHOWN: Final = {on: frozenset(fields) - {"comment", "in_reply_to"} for on, fields in FIELDS.items()}
 PLACEHOLDERS: Final = frozenset({"alert", "customer", "severity", "as_of"})

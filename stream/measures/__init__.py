@@ -10,16 +10,28 @@ from stream.measures.panes import OK, TOO_EARLY, TOO_LATE, PaneChanges, PaneConf
 from stream.measures.partials import Mark, Partial, decode_partial_or_mark, encode_mark, encode_partial
 from stream.measures.publish import encode_metrics, metric_values
 from stream.measures.registry import METRICS, all_values, observation, value_of
-from stream.measures.slices import DIMENSIONS, WHOLE, Dims, Groupings, parse_slice, slice_key
+from stream.measures.slices import (
+    DIMENSIONS,
+    NO_DIMS,
+    TOPIC_SEPARATOR,
+    WHOLE,
+    Dims,
+    Groupings,
+    dims_of,
+    parse_slice,
+    slice_key,
+)
 from stream.measures.stats import Observation, Stats, add, is_empty, merge, subtract
 from stream.measures.windows import Closing, Window, WindowChanges, WindowConfig, Windows, plan
 
 __all__ = [
     "DIMENSIONS",
     "METRICS",
+    "NO_DIMS",
     "OK",
     "TOO_EARLY",
     "TOO_LATE",
+    "TOPIC_SEPARATOR",
     "WHOLE",
     "Closing",
     "Dims",
@@ -40,6 +52,7 @@ __all__ = [
     "add",
     "all_values",
     "decode_partial_or_mark",
+    "dims_of",
     "encode_mark",
     "encode_metrics",
     "encode_partial",

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream.measures.registry import all_values, observation
-from stream.measures.slices import DIMENSIONS, Dims
+from stream.measures.slices import DIMENSIONS, TOPIC_SEPARATOR, Dims
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,18 +72,19 @@ def explain(
         values = dict(zip(DIMENSIONS, reply.dims, strict=True))
         slices = ["{}"]
         for grouping in kept:
-            member = {name: values[name] for name in grouping}
-            if None in member.values():
+            if None in [values[name] for name in grouping]:
                 continue
-            key = _text(member)
             other = _text(dict.fromkeys(grouping, "other"))
             admitted = members.setdefault((source, grouping), set())
-            if key not in admitted and key != other:
-                if len(admitted) < max_members:
-                    admitted.add(key)
-                else:
-                    key = other
-            slices.append(key)
+            for topic in (values["topic"] or "").split(TOPIC_SEPARATOR):
+                key = _text({name: topic if name == "topic" else values[name] for name in grouping})
+                if key not in admitted and key != other:
+                    if len(admitted) < max_members:
+                        admitted.add(key)
+                    else:
+                        key = other
+                if key not in slices:
+                    slices.append(key)
         pane = time_ms // pane_ms
         known.append(Known(reply, pane, max(pane, closed), slices))
     marks = {source: max((time_ms - lateness_ms) // pane_ms, 0) for source, time_ms in newest.items()}

@@ -2,7 +2,8 @@
 
 A grouping is a set of dimensions, e.g. (segment,) or (channel, touchpoint); a member is one combination of
 their values; the slice of a member is its canonical JSON text, ``{"channel":"chat","touchpoint":"pay"}``.
-The whole is ``{}``.
+The whole is ``{}``. A comment may have several topics: in a grouping with ``topic`` its reply is a member
+once for each of them, so such slices overlap and do not add up to the whole.
 
 Each source partition admits the first ``max_members`` members of a grouping that it meets; every later one
 is counted in the member ``other``. Which are first depends on the log alone, so a replay admits the same.
@@ -13,20 +14,83 @@ fills for good, which is what ``PaneChanges.overflow`` is there to show.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from itertools import product
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from schemas import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-DIMENSIONS: Final = ("segment", "stage", "touchpoint", "channel", "product", "variant", "region")
+DIMENSIONS: Final = record.DIMENSIONS
 """The order of ``Dims``."""
 
-Dims = tuple[str | None, str | None, str | None, str | None, str | None, str | None, str | None]
-"""An event's value in each of ``DIMENSIONS``; None where it has none."""
+Dims: TypeAlias = tuple[
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+]
+"""An event's value in each of ``DIMENSIONS``; None where it has none. ``topic`` may hold several."""
+
+NO_DIMS: Final[Dims] = (None, None, None, None, None, None, None, None, None, None, None)
+TOPIC_SEPARATOR: Final = "\x1f"
+"""Between the topics of one event in the last place of ``Dims``. No topic's name holds it."""
+
+_TOPIC: Final = DIMENSIONS.index("topic")
 
 WHOLE: Final = "{}"
 OTHER: Final = "other"
 _CACHED: Final = 50_000
+
+
+class Placed(Protocol):
+    """What an event is sliced by. A touchpoint has None in ``pillar``, ``question`` and ``survey``."""
+
+    @property
+    def segment(self) -> str | None: ...  # noqa: D102
+    @property
+    def stage(self) -> str | None: ...  # noqa: D102
+    @property
+    def touchpoint(self) -> str | None: ...  # noqa: D102
+    @property
+    def channel(self) -> str | None: ...  # noqa: D102
+    @property
+    def product(self) -> str | None: ...  # noqa: D102
+    @property
+    def variant(self) -> str | None: ...  # noqa: D102
+    @property
+    def region(self) -> str | None: ...  # noqa: D102
+    @property
+    def pillar(self) -> str | None: ...  # noqa: D102
+    @property
+    def question(self) -> str | None: ...  # noqa: D102
+    @property
+    def survey(self) -> str | None: ...  # noqa: D102
+
+
+def dims_of(event: Placed, topics: Sequence[str] = ()) -> Dims:
+    """The event's values in the order of ``DIMENSIONS``, with the topics found in its comment."""
+    return (
+        event.segment,
+        event.stage,
+        event.touchpoint,
+        event.channel,
+        event.product,
+        event.variant,
+        event.region,
+        event.pillar,
+        event.question,
+        event.survey,
+        TOPIC_SEPARATOR.join(topics) if topics else None,
+    )
 
 
 def slice_key(members: Mapping[str, str]) -> str:
@@ -94,7 +158,8 @@ class Members:
     def of(self, dims: Dims) -> tuple[str, ...]:
         """Slice keys of an event, the whole first. Admits new members while there is room.
 
-        A grouping of which the event lacks a dimension is left out.
+        A grouping of which the event lacks a dimension is left out. No key comes twice, also where several
+        topics of the event are all beyond the cap.
         """
         known = self._cache.get(dims)
         return self._look_up(dims) if known is None else known
@@ -113,11 +178,22 @@ class Members:
         return new
 
     def _look_up(self, dims: Dims) -> tuple[str, ...]:
-        keys = [WHOLE]
+        keys = {WHOLE: None}
+        topics = dims[_TOPIC]
+        several = topics is not None and TOPIC_SEPARATOR in topics
         for grouping, places in self._plans:
             values = tuple([value for place in places if (value := dims[place]) is not None])
-            if len(values) == len(places):
-                keys.append(self._member(grouping, values))
+            if len(values) < len(places):
+                continue
+            if several and _TOPIC in places:
+                choices = [
+                    value.split(TOPIC_SEPARATOR) if place == _TOPIC else (value,)
+                    for place, value in zip(places, values, strict=True)
+                ]
+                for combination in product(*choices):
+                    keys[self._member(grouping, combination)] = None
+            else:
+                keys[self._member(grouping, values)] = None
         if len(self._cache) >= _CACHED:
             self._cache.clear()
         found = tuple(keys)

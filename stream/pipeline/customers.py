@@ -22,7 +22,16 @@ from stream.customers import decode as decode_customer
 from stream.customers import encode as encode_customer
 from stream.intake import Event, Limits, Rejection
 from stream.intake import decode as decode_event
-from stream.measures import Groupings, Mark, PaneConfig, Partial, SourcePanes, observation
+from stream.measures import (
+    NO_DIMS,
+    Groupings,
+    Mark,
+    PaneConfig,
+    Partial,
+    SourcePanes,
+    dims_of,
+    observation,
+)
 from stream.measures.declare import Declarations
 from stream.measures.panes import OK
 
@@ -40,7 +49,6 @@ LATE: Final = "late"
 
 #: Records decoded and folded at a time: their objects fit a processor's own cache, which is worth a fifth.
 CHUNK: Final = 512
-NO_DIMS: Final = (None,) * 7
 TIME_DETAIL: Final[dict[str, str]] = {
     Reason.TOO_LATE: "occurred_at: behind the watermark by more than CX_LATE_HORIZON_MS",
     Reason.TOO_EARLY: "occurred_at: ahead of the record's timestamp by more than CX_MAX_AHEAD_MS",
@@ -308,16 +316,7 @@ class CustomersPartition:
             if seen is None:
                 panes.add(offset, time_ms, NO_DIMS, None, ())
                 continue
-            dims = (
-                event.segment,
-                event.stage,
-                event.touchpoint,
-                event.channel,
-                event.product,
-                event.variant,
-                event.region,
-            )
-            panes.add(offset, time_ms, dims, seen[0], seen[1])
+            panes.add(offset, time_ms, dims_of(event), seen[0], seen[1])
         for customer_id, customer in touched.items():
             written[customer_id.encode()] = encode_customer(customer)
 

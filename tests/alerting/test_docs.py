@@ -10,8 +10,9 @@ import pytest
 
 from stream.alerting import conditions, customer_rules, metric_rules, when_rules
 from stream.alerting.conditions import State, step
-from stream.alerting.model import DIMENSIONS, Op, RuleBook
+from stream.alerting.model import Op, RuleBook
 from stream.alerting.rules import RuleError, load_rules
+from stream.measures import DIMENSIONS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")

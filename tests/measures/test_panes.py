@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.measures import (
+    NO_DIMS,
     OK,
     TOO_EARLY,
     TOO_LATE,
@@ -24,7 +25,7 @@ from stream.measures import (
 from stream.measures.panes import source_of
 from tests.measures.world import GROUPINGS, MAX_MEMBERS, Source, oracle, worlds
 
-NOBODY = (None,) * 7
+NOBODY = NO_DIMS
 PROMOTER = ("nps", (1, 0, 0))
 
 
@@ -158,7 +159,7 @@ def test_overflow_is_counted():
     """Every observation that ends in an ``other`` member is counted, once for each such grouping."""
     source = panes([["segment"], ["region"]], max_members=1)
     for offset, (segment, region) in enumerate([("a", "x"), ("b", "x"), ("b", "y"), ("a", "x")]):
-        source.add(offset, 5, (segment, None, None, None, None, None, region), *PROMOTER)
+        source.add(offset, 5, (segment, *NOBODY[1:6], region, *NOBODY[7:]), *PROMOTER)
     changes = source.end(3)
     sums = {p.slice_key: p.stats["nps"][0] for p in changes.partials}
     assert sums == {

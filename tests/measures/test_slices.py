@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.measures import DIMENSIONS, Groupings, parse_slice, slice_key
+from stream.measures import DIMENSIONS, NO_DIMS, TOPIC_SEPARATOR, Groupings, dims_of, parse_slice, slice_key
 from stream.measures.slices import WHOLE
 
-NOBODY = (None,) * 7
+NOBODY = NO_DIMS
 
 
 def dims(**values):
@@ -68,6 +70,32 @@ def test_restored_members_count():
     assert members.full
     assert members.of(dims(segment="b"))[1] == '{"segment":"other"}'
     assert members.of(dims(segment="a"))[1] == '{"segment":"a"}'
+
+
+def test_topics():
+    """In a grouping with ``topic`` an event is a member once for each of its topics, each under the cap."""
+    members = Groupings([("topic",), ("topic", "channel"), ("segment",)], 3).tracker()
+    several = dims(channel="chat", segment="vip", topic=TOPIC_SEPARATOR.join(["delivery", "price"]))
+    assert members.of(several) == (
+        "{}",
+        '{"topic":"delivery"}',
+        '{"topic":"price"}',
+        '{"channel":"chat","topic":"delivery"}',
+        '{"channel":"chat","topic":"price"}',
+        '{"segment":"vip"}',
+    )
+    more = dims(topic=TOPIC_SEPARATOR.join(["billing", "price", "staff", "waiting"]))
+    assert members.of(more) == ("{}", '{"topic":"billing"}', '{"topic":"price"}', '{"topic":"other"}')
+    assert members.of(dims(channel="chat")) == ("{}",)
+
+
+def test_dims_of():
+    """An event's dimensions are in the order of ``DIMENSIONS``; what only replies have, touchpoints lack."""
+    values = {name: f"a {name}" for name in DIMENSIONS}
+    event = SimpleNamespace(**values)
+    assert dims_of(event) == dims(**{**values, "topic": None})
+    assert dims_of(event, ("price", "staff")) == dims(**{**values, "topic": f"price{TOPIC_SEPARATOR}staff"})
+    assert len(NO_DIMS) == len(DIMENSIONS)
 
 
 def test_memory_is_bounded(monkeypatch):

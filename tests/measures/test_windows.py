@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.measures import Mark, Partial, Window, WindowConfig, Windows, encode_mark, plan
+from stream.measures import NO_DIMS, Mark, Partial, Window, WindowConfig, Windows, encode_mark, plan
 from stream.measures.offline import Reply, explain, final_stats
 from stream.measures.windows import partition_of
 from tests.measures.world import END, PANES, SOURCES, WINDOWS, Owner, Source, oracle, order, plain_run, worlds
@@ -385,7 +385,7 @@ def test_tiers_must_nest():
 
 def test_offline_known_by_hand():
     """A reply behind its source's watermark is known at the watermark, others at their own pane."""
-    replies = [Reply("s", time_ms, (None,) * 7, "nps", 10) for time_ms in (5, 100, 20, 76)]
+    replies = [Reply("s", time_ms, NO_DIMS, "nps", 10) for time_ms in (5, 100, 20, 76)]
     known, marks = explain(replies, 10, 25)
     assert [(k.pane, k.known) for k in known] == [(0, 0), (10, 10), (2, 7), (7, 7)]
     assert marks == {"s": 7}

@@ -7,6 +7,7 @@ import random
 from hypothesis import strategies as st
 
 from stream.measures import (
+    NO_DIMS,
     Closing,
     Groupings,
     PaneConfig,
@@ -58,9 +59,9 @@ def worlds(draw):
             segment = draw(st.sampled_from(["a", "b", "c", "other", None]))
             channel = draw(st.sampled_from(["x", None]))
             scale = {"csat": (1, 5), "ces": (1, 7)}.get(metric, (0, 10))
-            dims = (segment, None, None, channel, None, None, None)
+            dims = (segment, None, None, channel, *NO_DIMS[4:])
             records.append(Reply(source, time_ms, dims, metric, score, scale))
-        records += [Reply(source, time_ms, (None,) * 7) for time_ms in (END - 100, END)]
+        records += [Reply(source, time_ms, NO_DIMS) for time_ms in (END - 100, END)]
         logs[source] = records
     return logs
 

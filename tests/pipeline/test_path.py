@@ -15,7 +15,7 @@ from schemas import format_ms
 from stream import topics
 from stream.alerting.rules import load_rules
 from stream.customers import CustomerConfig
-from stream.measures import Groupings, PaneConfig, encode_metrics, plan
+from stream.measures import NO_DIMS, Groupings, PaneConfig, encode_metrics, plan
 from stream.measures.offline import Reply, explain, final_values
 from stream.pipeline import PipelineConfig
 from tests.pipeline.path import Path, Stored, calm
@@ -132,7 +132,7 @@ def truth(records: list[Stored], source: str) -> tuple[list[str], list[Reply]]:
             verdicts.append("applied")
             ids.add(made["event_id"])
             newest = at if newest is None else max(newest, at)
-            dims = (made.get("segment"), None, None, made.get("channel"), None, None, None)
+            dims = (made.get("segment"), None, None, made.get("channel"), *NO_DIMS[4:])
             metric = made.get("metric")
             scale = SCALES.get(metric, (0, 10))
             replies.append(Reply(source, at, dims, metric, made.get("score", 0), scale))
