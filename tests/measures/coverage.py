@@ -1,0 +1,213 @@
+"""How often intervals hold the truth: exactly where all outcomes can be summed up, else by simulation.
+
+Run this file to write the tables of docs/metrics/intervals.md.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from functools import cache, lru_cache
+from math import exp, lgamma, log, log1p, sqrt
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from stream.measures.intervals import adjusted_wald, student, wilson
+from tests.docs.pages import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGE: Final = ROOT / "docs" / "metrics" / "intervals.md"
+CONFIDENCE: Final = 0.95
+BAND: Final = (0.94, 0.965)
+SIZES: Final = (30, 100, 300, 1000, 3000)
+
+#: Of an interval that is simulated: samples drawn, by size. The standard error is 0.0008 to 0.0022.
+ROUNDS: Final = {30: 80_000, 100: 60_000, 300: 30_000, 1000: 15_000, 3000: 10_000}
+_DRAWN_AT_ONCE: Final = 6_000_000
+
+#: Shares of promoters and detractors.
+NPS: Final = {
+    "50 % promoters, 20 % detractors": (0.50, 0.20),
+    "70 %, 10 %": (0.70, 0.10),
+    "30 %, 40 %": (0.30, 0.40),
+    "48 %, 48 %: nearly all at the ends": (0.48, 0.48),
+    "10 %, 5 %: nearly all passive": (0.10, 0.05),
+    "88 %, 8 %": (0.88, 0.08),
+    "97 %, 1 %": (0.97, 0.01),
+    "0.5 %, 97 %": (0.005, 0.97),
+}
+
+#: Shares of hits.
+RATES: Final = (0.5, 0.74, 0.8, 0.9, 0.95, 0.99, 0.0333, 0.008)
+
+#: A grid of shares: 10.0 %, 10.1 %, ... 90.0 %.
+GRID: Final = tuple(i / 1000 for i in range(100, 901))
+
+
+def answers(low: int, *shares: int) -> list[int]:
+    """A population of answers from ``low`` on, from shares in per cent."""
+    assert sum(shares) == 100
+    return [low + i for i, share in enumerate(shares) for _ in range(share)]
+
+
+def lognormal(sigma: float) -> list[int]:
+    """A population like a log-normal variable of median 100,000: its quantiles in equal steps."""
+    quantile = NormalDist(log(100_000), sigma).inv_cdf
+    return [round(exp(quantile((i + 0.5) / 10_000))) for i in range(10_000)]
+
+
+#: Populations whose mean is estimated; each as its members, equally likely.
+MEANS: Final[dict[str, Callable[[], list[int]]]] = {
+    "effort 1-7, most find it easy": lambda: answers(1, 2, 3, 5, 10, 20, 35, 25),
+    "effort 1-5, evenly spread": lambda: answers(1, 20, 20, 20, 20, 20),
+    "effort 1-5, asked the other way round: 90 % answer 1": lambda: answers(1, 90, 4, 2, 1, 3),
+    "loyalty 1-10, two camps": lambda: answers(1, 12, 6, 4, 3, 5, 5, 10, 20, 20, 15),
+    "loyalty 1-10, 96 % answer 10": lambda: answers(1, 2, 0, 0, 0, 0, 0, 0, 0, 2, 96),
+    "engagement 20-100": lambda: [20 * each for each in answers(1, 5, 10, 20, 40, 25)],
+    "duration, log-normal, sigma 0.5": lambda: lognormal(0.5),
+    "duration, log-normal, sigma 1.0": lambda: lognormal(1.0),
+    "money, log-normal, sigma 1.5": lambda: lognormal(1.5),
+}
+
+
+@lru_cache(maxsize=100_000)
+def _wilson(hits: int, n: int) -> tuple[float, float]:
+    return wilson(hits, n, CONFIDENCE)
+
+
+def pmf(hits: int, n: int, share: float) -> float:
+    """Probability of so many hits."""
+    ways = lgamma(n + 1) - lgamma(hits + 1) - lgamma(n - hits + 1)
+    return exp(ways + hits * log(share) + (n - hits) * log1p(-share))
+
+
+def likely(n: int, share: float) -> range:
+    """Numbers of hits that all others are less likely than 1e-8 together."""
+    middle, reach = n * share, 7 * sqrt(n * share * (1 - share)) + 12
+    return range(max(0, int(middle - reach)), min(n, int(middle + reach)) + 1)
+
+
+@cache
+def rate_coverage(n: int, share: float) -> float:
+    """How often Wilson's interval holds the share: the sum over all numbers of hits."""
+    held = 0.0
+    for hits in likely(n, share):
+        low, high = _wilson(hits, n)
+        if low <= share <= high:
+            held += pmf(hits, n, share)
+    return held
+
+
+@cache
+def nps_coverage(n: int, promoters: float, detractors: float) -> float:
+    """How often the adjusted Wald interval holds the score: the sum over all numbers of both."""
+    truth = promoters - detractors
+    held = 0.0
+    for p in likely(n, promoters):
+        inside = 0.0
+        rest, share = n - p, detractors / (1 - promoters)
+        for d in likely(rest, share):
+            low, high = adjusted_wald(p, d, n, CONFIDENCE)
+            if low <= truth <= high:
+                inside += pmf(d, rest, share)
+        held += pmf(p, n, promoters) * inside
+    return held
+
+
+@cache
+def mean_coverage(n: int, population: str) -> float:
+    """How often Student's interval holds the mean of a population, over seeded samples with replacement."""
+    members = MEANS[population]()
+    truth = sum(members) / len(members)
+    source = pl.Series(members, dtype=pl.Int64)
+    held = done = 0
+    while done < ROUNDS[n]:
+        rounds = min(ROUNDS[n] - done, _DRAWN_AT_ONCE // n)
+        drawn = source.sample(n * rounds, with_replacement=True, seed=done + n)
+        totals = drawn.reshape((rounds, n)).arr.sum()
+        squares = (drawn * drawn).reshape((rounds, n)).arr.sum()
+        for total, square in zip(totals.to_list(), squares.to_list(), strict=True):
+            interval = student(n, total, square, CONFIDENCE)
+            assert interval is not None
+            held += interval[0] <= truth <= interval[1]
+        done += rounds
+    return held / done
+
+
+@cache
+def skewness(population: str) -> float:
+    """Third standardised moment of a population."""
+    members = MEANS[population]()
+    mean = sum(members) / len(members)
+    second = sum((each - mean) ** 2 for each in members) / len(members)
+    return float(sum((each - mean) ** 3 for each in members) / len(members) / second**1.5)
+
+
+def grid_coverage(n: int) -> tuple[float, float, float, float]:
+    """Of Wilson's interval over the grid of shares: least, mean and greatest coverage, share in the band."""
+    found = [rate_coverage(n, share) for share in GRID]
+    inside = sum(BAND[0] <= each <= BAND[1] for each in found)
+    return min(found), sum(found) / len(found), max(found), inside / len(found)
+
+
+def shown(coverage: float, digits: int = 2) -> str:
+    """A figure of a table; in bold outside the band."""
+    text = f"{100 * coverage:.{digits}f}"
+    return text if BAND[0] <= coverage <= BAND[1] else f"**{text}**"
+
+
+def _table(head: str, rows: dict[str, list[str]]) -> str:
+    lines = [f"| {head} | " + " | ".join(f"n = {n}" for n in SIZES) + " |", "|---" * (len(SIZES) + 1) + "|"]
+    return "\n".join([*lines, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items())])
+
+
+def nps_table() -> str:
+    """Coverage of NPS."""
+    return _table(
+        "population", {name: [shown(nps_coverage(n, *shares)) for n in SIZES] for name, shares in NPS.items()}
+    )
+
+
+def rates_table() -> str:
+    """Coverage of rates."""
+    rows = {f"{100 * share:g} %": [shown(rate_coverage(n, share)) for n in SIZES] for share in RATES}
+    grid = [grid_coverage(n) for n in SIZES]
+    rows["10 to 90 %, least"] = [shown(each[0]) for each in grid]
+    rows["10 to 90 %, mean"] = [shown(each[1]) for each in grid]
+    rows["10 to 90 %, greatest"] = [shown(each[2]) for each in grid]
+    rows["of these shares, in the band"] = [f"{100 * each[3]:.0f} %" for each in grid]
+    return _table("share", rows)
+
+
+def means_table() -> str:
+    """Coverage of means."""
+    return _table(
+        "population",
+        {
+            f"{name} (skewness {skewness(name):.1f})": [shown(mean_coverage(n, name), 1) for n in SIZES]
+            for name in MEANS
+        },
+    )
+
+
+TABLES: Final = {"nps": nps_table, "rates": rates_table, "means": means_table}
+
+
+def render(page: str) -> str:
+    """The page with its tables as they must be."""
+    for name, table in TABLES.items():
+        page, found = re.subn(
+            rf"(?s)(<!-- {name}: [^\n]*-->\n).*?(?=<!-- end -->)", lambda m, t=table: f"{m[1]}{t()}\n", page
+        )
+        if found != 1:
+            raise ValueError(f"{name}: marked {found} times")
+    return page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    sys.stdout.write(f"{PAGE.name} written\n")
