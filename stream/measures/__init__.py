@@ -5,11 +5,13 @@ the side of one source partition and publishes partial sums; ``Windows`` owns sl
 all sources and rolls every window; ``encode_metrics`` forms what is published.
 """
 
-from stream.measures.metric import Metric, MetricValue
+from stream.measures.durations import duration
+from stream.measures.metric import EVER, NOTHING, Line, Metric, MetricValue, ReplyMetric, Versus
+from stream.measures.money import money
 from stream.measures.panes import OK, TOO_EARLY, TOO_LATE, PaneChanges, PaneConfig, SourcePanes
 from stream.measures.partials import Mark, Partial, decode_partial_or_mark, encode_mark, encode_partial
 from stream.measures.publish import encode_metrics, metric_values
-from stream.measures.registry import METRICS, all_values, observation, value_of
+from stream.measures.registry import EVER_STEMS, METRICS, REPLY_METRICS, all_values, observation, value_of
 from stream.measures.slices import (
     DIMENSIONS,
     NO_DIMS,
@@ -26,9 +28,13 @@ from stream.measures.windows import Closing, Window, WindowChanges, WindowConfig
 
 __all__ = [
     "DIMENSIONS",
+    "EVER",
+    "EVER_STEMS",
     "METRICS",
+    "NOTHING",
     "NO_DIMS",
     "OK",
+    "REPLY_METRICS",
     "TOO_EARLY",
     "TOO_LATE",
     "TOPIC_SEPARATOR",
@@ -36,6 +42,7 @@ __all__ = [
     "Closing",
     "Dims",
     "Groupings",
+    "Line",
     "Mark",
     "Metric",
     "MetricValue",
@@ -43,8 +50,10 @@ __all__ = [
     "PaneChanges",
     "PaneConfig",
     "Partial",
+    "ReplyMetric",
     "SourcePanes",
     "Stats",
+    "Versus",
     "Window",
     "WindowChanges",
     "WindowConfig",
@@ -53,12 +62,14 @@ __all__ = [
     "all_values",
     "decode_partial_or_mark",
     "dims_of",
+    "duration",
     "encode_mark",
     "encode_metrics",
     "encode_partial",
     "is_empty",
     "merge",
     "metric_values",
+    "money",
     "observation",
     "parse_slice",
     "plan",

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from stream.measures.intervals import student
-from stream.measures.metric import MetricValue, Scale, on_scale
+from stream.measures.metric import NOTHING, MetricValue, Scale, on_scale
 
 if TYPE_CHECKING:
     from stream.measures.stats import Observation, Stats
@@ -35,6 +35,12 @@ class Ces:
     """
 
     name: Final = "ces"
+    family: Final = "replies"
+    unit: Final = "scale"
+    better: Final = None
+    stems: Final = ("ces",)
+    ever: Final = ()
+    windows: Final = "rolling"
 
     def observe(self, score: float, scale: Scale, higher_is_better: bool) -> Observation | None:
         """Count, units and squared units of one answer, on its own scale and in its own direction."""
@@ -45,7 +51,7 @@ class Ces:
         key = f"ces|{_text(low)}|{_text(high)}|{'+' if higher_is_better else '-'}"
         return key, (1, answer, answer * answer)
 
-    def value(self, stats: Stats, confidence: float) -> MetricValue | None:
+    def value(self, stats: Stats, confidence: float, ever: Stats = NOTHING) -> MetricValue | None:
         """Mean answer with the Student t interval cut to the scale (none for a single answer).
 
         Where scales or directions are mixed there is no common scale: value and interval are None and

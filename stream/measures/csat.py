@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stream.measures.intervals import wilson
-from stream.measures.metric import MetricValue, Scale, on_scale, oriented
+from stream.measures.metric import NOTHING, MetricValue, Scale, on_scale, oriented
 
 if TYPE_CHECKING:
     from stream.measures.stats import Observation, Stats
@@ -18,6 +18,12 @@ class Csat:
     """CSAT. Part ``csat``: [satisfied, n]."""
 
     name: Final = "csat"
+    family: Final = "replies"
+    unit: Final = "percent"
+    better: Final = "higher"
+    stems: Final = ("csat",)
+    ever: Final = ()
+    windows: Final = "rolling"
 
     def observe(self, score: float, scale: Scale, higher_is_better: bool) -> Observation | None:
         """Satisfied is the upper quarter of the scale: 4 and 5 of 1-5, 8 to 10 of 1-10."""
@@ -27,7 +33,7 @@ class Csat:
         answer = oriented(score, scale, higher_is_better)
         return _SATISFIED if 4 * (answer - low) >= 3 * (high - low) else _NOT_SATISFIED
 
-    def value(self, stats: Stats, confidence: float) -> MetricValue | None:
+    def value(self, stats: Stats, confidence: float, ever: Stats = NOTHING) -> MetricValue | None:
         """Per cent satisfied, with the Wilson interval [1927]."""
         vec = stats.get("csat")
         if vec is None:

@@ -48,6 +48,17 @@ def wilson(hits: int, n: int, confidence: float) -> tuple[float, float]:
     return (max(0.0, centre - half) if hits else 0.0), (min(1.0, centre + half) if hits < n else 1.0)
 
 
+def poisson_score(count: int, confidence: float) -> tuple[float, float]:
+    """Score interval of the mean of a Poisson count, from 0 [Barker 2002, The American Statistician 56:2].
+
+    The means m with (count - m)^2 <= z^2 * m: count + z^2/2 +- z * sqrt(count + z^2/4).
+    """
+    z = z_quantile(confidence)
+    centre = count + z * z / 2
+    half = z * sqrt(count + z * z / 4)
+    return (centre - half if count else 0.0), centre + half
+
+
 def student(n: int, total: int, squares: int, confidence: float) -> tuple[float, float] | None:
     """Interval of a mean from count, sum and sum of squares, in the unit of ``total``; None below n = 2.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stream.measures.intervals import adjusted_wald
-from stream.measures.metric import MetricValue, Scale, on_scale, oriented
+from stream.measures.metric import NOTHING, MetricValue, Scale, on_scale, oriented
 
 if TYPE_CHECKING:
     from stream.measures.stats import Observation, Stats
@@ -22,6 +22,12 @@ class Nps:
     """NPS. Part ``nps``: [promoters, passives, detractors]."""
 
     name: Final = "nps"
+    family: Final = "replies"
+    unit: Final = "points"
+    better: Final = "higher"
+    stems: Final = ("nps",)
+    ever: Final = ()
+    windows: Final = "rolling"
 
     def observe(self, score: float, scale: Scale, higher_is_better: bool) -> Observation | None:
         """Class of one answer.
@@ -39,7 +45,7 @@ class Nps:
             return _PROMOTER
         return _DETRACTOR if answer <= _MOST_DETRACTOR else _PASSIVE
 
-    def value(self, stats: Stats, confidence: float) -> MetricValue | None:
+    def value(self, stats: Stats, confidence: float, ever: Stats = NOTHING) -> MetricValue | None:
         """Percentage points, with the adjusted Wald interval [Rocks 2016] cut to -100..100."""
         vec = stats.get("nps")
         if vec is None:

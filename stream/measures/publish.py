@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from schemas import format_ms
+from stream.measures.metric import EVER, NOTHING
 from stream.measures.registry import all_values
 from stream.measures.slices import parse_slice
 
@@ -27,8 +28,9 @@ def metric_values(windows: Mapping[str, Stats], confidence: float) -> dict[str, 
         confidence: Of the intervals.
     """
     values: dict[str, dict[str, MetricValue]] = {}
+    ever = windows.get(EVER, NOTHING)
     for window, stats in windows.items():
-        for metric, value in all_values(stats, confidence).items():
+        for metric, value in all_values(stats, confidence, ever, window=window).items():
             values.setdefault(metric, {})[window] = value
     return values
 

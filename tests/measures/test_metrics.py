@@ -102,7 +102,10 @@ def test_nothing_is_absent():
         ("ces", 1, (5, 1)),
         ("ces", math.inf, (1, math.inf)),
         ("ces", 5, (0, 1e9)),
-        ("loyalty", 5, (1, 10)),
+        ("loyalty", 11, (1, 10)),
+        ("engagement", 0, (1, 10)),
+        ("revenue", 5, (1, 10)),
+        ("unheard_of", 5, (1, 10)),
     ],
 )
 def test_no_observation(metric, score, scale):
