@@ -5,6 +5,9 @@ this record) goes to the cell (slice, pane p, known max(p, w)). ``known == pane`
 late. Both depend on the log before the record and on nothing else, so cells do not depend on how the log was
 cut into batches. A cell with ``known`` below the watermark pane is closed: nothing can reach it any more.
 
+A contribution is what a record says about another moment than its own: a retraction in a pane long closed, an
+abandoned cart at its deadline. It is known by the same rule, and moves no watermark.
+
 Exactness over a crash. ``end`` returns what is to be made durable: first the cells (and admitted members), in
 any order, and the partials and the mark; last of all the source entry {offset, newest event time}, which says
 that everything up to that offset is in. After a crash the caller replays from the source entry's offset. A
@@ -20,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stream.measures.partials import NOTHING_YET, Mark, Partial
-from stream.measures.stats import Stats, add
+from stream.measures.stats import CUSTOMERS, Stats, add
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,14 +62,24 @@ class Cell(msgspec.Struct, gc=False):
     """Sums of one (slice, pane, known).
 
     Attributes:
-        stats: Sufficient statistics.
+        stats: Sufficient statistics; empty where what came was taken back.
+        seen: Hashes of the customers seen, published as the key ``customers``; None for none.
         offset: All records up to this source offset are in; -1 while only in memory.
         durable: Whether the table holds it.
     """
 
     stats: Stats
+    seen: set[int] | None = None
     offset: int = _NEVER
     durable: bool = False
+
+    def note(self, customers: set[int]) -> None:
+        """Join these customers to those seen."""
+        self.seen = customers.copy() if self.seen is None else self.seen | customers
+
+    def encoded(self) -> bytes:
+        """The sums, and the customers in order, as compact JSON."""
+        return _encode(self.stats if self.seen is None else self.stats | {CUSTOMERS: sorted(self.seen)})
 
 
 class PaneChanges(msgspec.Struct, frozen=True):
@@ -127,6 +140,7 @@ class SourcePanes:
         self._cells: dict[int, dict[tuple[int, str], Cell]] = {}  # known -> (pane, slice)
         # Counts of equal observations, by dims first: its order is the order in which members are admitted.
         self._batch: dict[Dims, dict[_At, int]] = {}
+        self._seen: dict[Dims, dict[tuple[int, int], set[int]]] = {}  # customers by (known, pane)
         self._touched: dict[tuple[int, int, str], Cell] = {}  # (known, pane, slice)
         self._delete: list[str] = []
         self._overflow: dict[str, int] = {}
@@ -152,7 +166,9 @@ class SourcePanes:
         elif kind == "c":
             known, pane, slice_key = rest
             offset, stats = _decode_cell(value)
-            self._cells.setdefault(int(known), {})[int(pane), slice_key] = Cell(stats, offset, durable=True)
+            seen = stats.pop(CUSTOMERS, None)
+            cell = Cell(stats, None if seen is None else set(seen), offset, durable=True)
+            self._cells.setdefault(int(known), {})[int(pane), slice_key] = cell
         else:
             raise ValueError("the table entry is of no known kind")
 
@@ -206,8 +222,19 @@ class SourcePanes:
                 floor_ms = time_ms - self._trail_ms
                 if floor_ms > self.floor_ms:  # noqa: PLR1730 - the hot path: a call costs more
                     self.floor_ms = floor_ms
-        if key is None:
-            return
+        if key is not None:
+            self.contribute(offset, time_ms, dims, key, vec)
+
+    def contribute(self, offset: int, time_ms: int, dims: Dims, key: str, vec: tuple[int, ...]) -> None:
+        """Fold what a record says about any moment; the watermark stays. After the record's own ``add``.
+
+        Args:
+            offset: Of the record that says so.
+            time_ms: The moment, from 1970 on; may be far behind the watermark, or ahead of every event.
+            dims: Where it counts.
+            key: Part key.
+            vec: Additive vector; negative to take back.
+        """
         pane = time_ms // self._pane_ms
         closed = self._closed
         known = pane if pane > closed else closed  # noqa: FURB136 - the hot path: a call costs more
@@ -220,6 +247,19 @@ class SourcePanes:
             self._batch[dims] = {at: 1}
         else:
             counts[at] = counts.get(at, 0) + 1
+
+    def seen(self, offset: int, time_ms: int, dims: Dims, customer: int) -> None:
+        """Note that a customer (a 64-bit hash) was there. After the record's own ``add``."""
+        pane = time_ms // self._pane_ms
+        known = max(pane, self._closed)
+        if offset <= self._replay_until:
+            for slice_key in self._members.of(dims):
+                held = self._cells.get(known, {}).get((pane, slice_key))
+                if held is None or offset > held.offset:
+                    self._cell((known, pane, slice_key)).note({customer})
+            return
+        self._batch.setdefault(dims, {})  # keeps the order in which members are admitted
+        self._seen.setdefault(dims, {}).setdefault((known, pane), set()).add(customer)
 
     def add_many(self, records: Iterable[tuple[int, int, int, Dims, Observation | None]]) -> list[str]:
         """Judge and fold (offset, time_ms, record_ts_ms, dims, observation) in order; a verdict for each."""
@@ -242,7 +282,7 @@ class SourcePanes:
         writes = []
         for (known, pane, slice_key), cell in self._touched.items():
             cell.offset = max(cell.offset, last_offset)
-            sums = _encode(cell.stats)
+            sums = cell.encoded()
             partials.append(
                 Partial(slice_key, self.source, pane, known, msgspec.Raw(sums), cell.offset),
             )
@@ -268,7 +308,8 @@ class SourcePanes:
         return self._mark(idle=True)
 
     def _mark(self, *, idle: bool) -> Mark:
-        return Mark(self.source, self._closed, idle, (self.offset, idle))
+        newest = self._max_time_ms // self._pane_ms  # -1 stays -1
+        return Mark(self.source, self._closed, idle, (self.offset, idle), newest)
 
     def _move(self, newest_ms: int) -> None:
         """Set the newest event time, and with it the watermark pane and the floor."""
@@ -314,7 +355,17 @@ class SourcePanes:
                     if grouping is not None:
                         held = self._overflow.get(grouping, 0)
                         self._overflow[grouping] = held + sum(counts.values())
+            if dims in self._seen:
+                self._roll_up_seen(self._seen.pop(dims), slices)
         self._batch.clear()
+        self._add_up(rolled)
+
+    def _roll_up_seen(self, seen: dict[tuple[int, int], set[int]], slices: tuple[str, ...]) -> None:
+        for (known, pane), customers in seen.items():
+            for slice_key in slices:
+                self._cell((known, pane, slice_key)).note(customers)
+
+    def _add_up(self, rolled: dict[_At, dict[str, int]]) -> None:
         touched = self._touched
         for (known, pane, key, vec), by_slice in rolled.items():
             for slice_key, times in by_slice.items():
@@ -326,6 +377,8 @@ class SourcePanes:
                 else:
                     for place, x in enumerate(vec):
                         old[place] += x * times
+                    if not (old[0] or any(old)):
+                        del stats[key]
 
     def _close_cells(self) -> None:
         """Forget the cells below the watermark pane; those in the table are deleted next time."""

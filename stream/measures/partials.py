@@ -6,10 +6,12 @@ a batch's mark goes after the batch's partials.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, Self
 
 import msgspec
 
+from stream.measures.slices import parse_slice, slice_key
 from stream.measures.stats import Stats
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -62,20 +64,34 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m", gc=False):
         panes_closed: Number of closed panes, that is its watermark pane; -1 before its first event.
         idle: True when it is silent and should not hold the others back.
         version: (source offset, idle).
+        newest: Pane of its newest event; -1 before its first. Contributions ahead of it (deadlines) do not count.
     """
 
     source: str
     panes_closed: int
     idle: bool
     version: Version
+    newest: int = NOTHING_YET
 
 
 _decoder: Final[msgspec.json.Decoder[Partial | Mark]] = msgspec.json.Decoder(Partial | Mark)
 
 
 def encode_partial(partial: Partial) -> tuple[bytes, bytes]:
-    """Kafka (key, value); the key is the slice key, so that one owner gets all of a slice."""
-    return partial.slice_key.encode(), _encode(partial)
+    """Kafka (key, value); the key is ``owner_key``, so that one owner gets all of a slice."""
+    return owner_key(partial.slice_key).encode(), _encode(partial)
+
+
+@lru_cache(maxsize=50_000)
+def owner_key(of_slice: str) -> str:
+    """What decides a slice's partition: its key, with ``*`` for the variant where it has one.
+
+    So all variants of otherwise equal slices have one owner, which can compare them.
+    """
+    if '"variant"' not in of_slice:
+        return of_slice
+    members = parse_slice(of_slice)
+    return slice_key(members | {"variant": "*"}) if "variant" in members else of_slice
 
 
 def encode_mark(mark: Mark) -> tuple[bytes, bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from operator import add as _plus
 from operator import sub as _minus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,11 @@ Stats = dict[str, list[int]]
 
 Part keys: ``nps`` -> [promoters, passives, detractors]; ``csat`` -> [satisfied, n];
 ``ces|<min>|<max>|<+ or ->`` -> [n, sum, sum of squares] in the units of :mod:`stream.measures.ces`.
+"""
+
+CUSTOMERS: Final = "customers"
+"""The one part key that is no sum: a sorted list of distinct 64-bit hashes in cells and partials, joined where
+others are added. In the sums of windows it is a summary: [n, 1 if exact else 0, relative error in 1e-4].
 """
 
 Observation = tuple[str, tuple[int, ...]]

@@ -23,6 +23,7 @@ from stream.measures import (
     observation,
 )
 from stream.measures.panes import source_of
+from stream.measures.partials import owner_key
 from tests.measures.world import GROUPINGS, MAX_MEMBERS, Source, oracle, worlds
 
 NOBODY = NO_DIMS
@@ -50,7 +51,7 @@ def test_on_time_and_late():
         source.add(offset, time_ms, NOBODY, *PROMOTER)
     changes = source.end(5)
     assert cells(changes) == {(0, 0): 1, (10, 10): 1, (9, 9): 1, (8, 8): 1, (7, 8): 1, (0, 8): 1}
-    assert changes.mark == Mark("r/0", 8, False, (5, False))
+    assert changes.mark == Mark("r/0", 8, False, (5, False), newest=10)
 
 
 def test_the_watermark_moves_by_any_accepted_record():
@@ -179,7 +180,7 @@ def test_the_wire():
     key, value = encode_partial(partial)
     assert (key.decode(), decode_partial_or_mark(value)) == (partial.slice_key, partial)
     assert partial.stats == {"nps": [1, 0, 2]}
-    mark = Mark("r/0", 7, True, (17, True))
+    mark = Mark("r/0", 7, True, (17, True), 9)
     assert decode_partial_or_mark(encode_mark(mark)[1]) == mark
     for junk in (b"{}", b"[]", b'["x"]', b'["m",1]'):
         with pytest.raises(msgspec.DecodeError):
@@ -229,3 +230,58 @@ def test_members_survive_a_restart(logs):
         members = [key.split("|", 2)[2] for key in source.table if "|m|" in key]
         assert sum(key.startswith('{"segment"') for key in members) <= MAX_MEMBERS
         assert len(GROUPINGS) == 2
+
+
+def test_contributions_move_no_watermark():
+    """A contribution far ahead or behind is known by the usual rule, and the watermark and marks stay."""
+    source = panes()
+    source.add(0, 100, NOBODY, None, ())  # panes below 8 are closed
+    source.contribute(0, 5000, NOBODY, "ended|cart", (1, 1))
+    source.contribute(0, 15, NOBODY, *PROMOTER)
+    changes = source.end(0)
+    assert {(p.pane, p.known) for p in changes.partials} == {(500, 500), (1, 8)}
+    assert changes.mark == Mark("r/0", 8, False, (0, False), newest=10)
+    assert source.watermark_ms == 80
+
+
+def test_a_cell_from_which_all_was_taken_back_is_published_empty():
+    """What was said of an open pane is corrected in place: the newer partial holds nothing."""
+    source = panes()
+    source.add(0, 100, NOBODY, None, ())
+    source.contribute(0, 5000, NOBODY, "ended|cart", (1, 1))
+    source.end(0)
+    source.contribute(1, 5000, NOBODY, "ended|cart", (-1, -1))
+    (taken_back,) = source.end(1).partials
+    assert (taken_back.pane, taken_back.stats, taken_back.version) == (500, {}, 1)
+
+
+def test_customers_are_a_set():
+    """Each customer is in a cell once, over batches and restarts, as the sorted key ``customers``."""
+    source = panes([["segment"]])
+    table = {}
+    for offset, (segment, customer) in enumerate([("a", 2**64 - 1), ("b", 7), ("a", 7), (None, 7)]):
+        source.add(offset, 5, NOBODY, None, ())
+        source.seen(offset, 5, (segment, *NOBODY[1:]), customer)
+        changes = source.end(offset)
+        table.update([*changes.cells, changes.source])
+        source = panes([["segment"]])
+        for key, value in table.items():
+            source.restore(key, value)
+        source.ready()
+    stats = {
+        key.split("|", 4)[4]: msgspec.json.decode(value)[1] for key, value in table.items() if "|c|" in key
+    }
+    assert stats == {
+        "{}": {"customers": [7, 2**64 - 1]},
+        '{"segment":"a"}': {"customers": [7, 2**64 - 1]},
+        '{"segment":"b"}': {"customers": [7]},
+    }
+
+
+def test_variants_of_a_slice_have_one_owner():
+    """The record key of a slice leaves the variant out, so that its variants meet in one partition."""
+    assert owner_key("{}") == "{}"
+    assert owner_key('{"segment":"variant"}') == '{"segment":"variant"}'
+    one, other = (owner_key(f'{{"segment":"vip","variant":"{name}"}}') for name in "AB")
+    assert one == other == '{"segment":"vip","variant":"*"}'
+    assert encode_partial(Partial.of('{"variant":"A"}', "r/0", 3, 5, {}, 17))[0] == b'{"variant":"*"}'
