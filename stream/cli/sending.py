@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from stream import topics
 from stream.cli.problems import Problem
+from stream.intake import route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,17 +66,13 @@ class Sender:
     def send(self, line: bytes) -> Refusal | None:
         """Queue one record; waits when the queue is full. A line that is no JSON object is refused."""
         try:
-            record = msgspec.json.decode(line)
+            line.decode()
+            reply, customer = route(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return Refusal.NOT_JSON
-        if not isinstance(record, dict):
-            return Refusal.NOT_OBJECT
-        fields = _payload(record)
-        customer = fields.get("customer_id")
+            return _refusal(line)
         # Without an id it is sent all the same: the worker makes it a dead letter that says so.
-        key = customer.encode() if isinstance(customer, str) else None
-        topic = self._topic or (topics.REPLIES if fields.get("metric") is not None else topics.TOUCHPOINTS)
-        return self.put(topic, key, line)
+        key = None if customer is None else customer.encode()
+        return self.put(self._topic or (topics.REPLIES if reply else topics.TOUCHPOINTS), key, line)
 
     def put(
         self, topic: str, key: bytes | None, value: bytes, timestamp_ms: int | None = None
@@ -113,7 +110,9 @@ class Sender:
         self._trouble = error.str()
 
 
-def _payload(record: dict[str, Any]) -> dict[str, Any]:
-    """The event itself: of a CloudEvent, what it carries."""
-    data = record.get("data")
-    return data if "specversion" in record and isinstance(data, dict) else record
+def _refusal(line: bytes) -> Refusal:
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Refusal.NOT_JSON
+    return Refusal.NOT_OBJECT

@@ -2,5 +2,6 @@
 
 from stream.intake.decode import decode
 from stream.intake.event import Event, Limits, Rejection
+from stream.intake.routing import Route, partition_of, route
 
-__all__ = ["Event", "Limits", "Rejection", "decode"]
+__all__ = ["Event", "Limits", "Rejection", "Route", "decode", "partition_of", "route"]
