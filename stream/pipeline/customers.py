@@ -36,7 +36,7 @@ from stream.measures.declare import Declarations
 from stream.measures.panes import OK
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from stream.alerting.claims import Claim
     from stream.alerting.customer_rules import CustomerRules
@@ -164,6 +164,9 @@ class CustomersPartition:
         rules: compiled rules on single events, or None.
         customers: the partition of the customers table; read only.
         panes: the partition of the panes table, to restore from.
+        alive: customers as objects, by id, for who keeps no table: they are taken from here first, changed in
+            place and never encoded.
+        source_panes: makes the panes of a source.
     """
 
     def __init__(
@@ -173,13 +176,17 @@ class CustomersPartition:
         rules: CustomerRules | None,
         customers: Mapping[bytes, bytes],
         panes: Mapping[bytes, bytes],
+        *,
+        alive: dict[str, Customer] | None = None,
+        source_panes: Callable[[str, PaneConfig, Groupings], SourcePanes] = SourcePanes,
     ) -> None:
         self.partition = partition
+        self._alive = alive
         self._config = config
         self._rules = rules
         self._customers = customers
         self.panes = {
-            topic: SourcePanes(source_name(topic, partition), config.panes, config.groupings)
+            topic: source_panes(source_name(topic, partition), config.panes, config.groupings)
             for topic in config.topics
         }
         by_source = {source.source: source for source in self.panes.values()}
@@ -246,6 +253,11 @@ class CustomersPartition:
         inlet.marked = None  # the next batch has to say that it is awake again
         return inlet.panes.idle_mark()
 
+    def kept(self, topic: str) -> int:
+        """How many records of a topic are kept back."""
+        inlet = self._inlets[topic]
+        return len(inlet.left) + len(inlet.fresh)
+
     def watermarks(self) -> dict[str, int]:
         """Watermark of each topic that has had an event, epoch milliseconds."""
         found = ((topic, source.watermark_ms) for topic, source in self.panes.items())
@@ -277,7 +289,8 @@ class CustomersPartition:
 
     def _fold(self, events: list[Decoded], written: dict[bytes, bytes], changes: CustomersChanges) -> None:
         """Fold a chunk; ``written`` is what the batch has made of customers so far."""
-        touched: dict[str, Customer] = {}
+        alive = self._alive
+        touched: dict[str, Customer] = {} if alive is None else alive
         stored = self._customers
         config = self._config.customers
         ahead_ms = self._config.panes.max_ahead_ms
@@ -317,8 +330,8 @@ class CustomersPartition:
                 panes.add(offset, time_ms, NO_DIMS, None, ())
                 continue
             panes.add(offset, time_ms, dims_of(event), seen[0], seen[1])
-        for customer_id, customer in touched.items():
-            written[customer_id.encode()] = encode_customer(customer)
+        if alive is None:
+            written.update((name.encode(), encode_customer(customer)) for name, customer in touched.items())
 
     def _refuse(self, topic: str, record: SourceRecord, verdict: str, changes: CustomersChanges) -> None:
         changes.deadletters.append(DeadLetter(record, topic, verdict, TIME_DETAIL[verdict]))
