@@ -25,6 +25,7 @@ from confluent_kafka import (
 from stream import topics
 from stream.brokers import admin
 from stream.brokers.child import Child
+from stream.measures import Mark, decode_partial_or_mark
 from tests.conftest import in_thread
 
 if TYPE_CHECKING:
@@ -310,8 +311,9 @@ class Marks:
         while batch := self._consumer.consume(10_000, timeout=0.2):
             for message in batch:
                 if message.error() is None and (text := value(message)).startswith(b'["m"'):
-                    _, source, _, idle, (offset, _) = json.loads(text)
-                    self.newest[source, message.partition() or 0] = (offset, idle)
+                    mark = decode_partial_or_mark(text)
+                    assert isinstance(mark, Mark)
+                    self.newest[mark.source, message.partition() or 0] = mark.version
         wanted = {
             (f"{topic}/{partition}", p): end - 1
             for (topic, partition), end in ends.items()
