@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from stream.measures.ces import Ces
 from stream.measures.csat import Csat
 from stream.measures.customers import Customers
+from stream.measures.drivers import Drivers
 from stream.measures.durations import Duration
 from stream.measures.engagement import Engagement
 from stream.measures.loyalty import Loyalty
@@ -26,7 +27,7 @@ from stream.measures.rates import (
 from stream.measures.subscribers import ChurnRate, RetentionRate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from stream.measures.metric import Metric, MetricValue, ReplyMetric, Scale
     from stream.measures.stats import Observation, Stats
@@ -49,6 +50,7 @@ _ALL: Final[tuple[Metric, ...]] = (
     MoneySum("revenue", "higher"),
     MoneySum("cost", "lower"),
     Customers(),
+    Drivers(),
 )
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType({metric.name: metric for metric in _ALL})
@@ -96,7 +98,7 @@ def all_values(
     stats: Stats,
     confidence: float,
     ever: Stats = NOTHING,
-    names: tuple[str, ...] | None = None,
+    names: Iterable[str] | None = None,
     window: str = "",
 ) -> dict[str, MetricValue]:
     """Every metric that has observations in ``stats`` or ``ever``, in the order of ``METRICS``.
@@ -108,6 +110,45 @@ def all_values(
         names: Of the metrics wanted; all if None. Unknown ones have no value.
         window: Name of the window.
     """
-    wanted = METRICS if names is None else [name for name in METRICS if name in names]
-    values = ((name, value_of(name, stats, confidence, ever, window)) for name in wanted)
-    return {name: value for name, value in values if value is not None}
+    readers = _readers(None if names is None else tuple(names), window == EVER)
+    by_stem: dict[str, Stats] = {}
+    for key, vec in stats.items():
+        stem = _stem(key)
+        group = by_stem.get(stem)
+        if group is None:
+            by_stem[stem] = {key: vec}
+        else:
+            group[key] = vec
+    # A stock of which nothing moved within the window has a value all the same.
+    stems = by_stem.keys() | {_stem(key) for key in ever} if ever else by_stem.keys()
+    due = {place: metric for stem in stems for place, metric in readers.get(stem, ())}
+    values = {}
+    for place in sorted(due):
+        metric = due[place]
+        value = metric.value(_of_stems(by_stem, metric.stems), confidence, ever)
+        if value is not None:
+            values[metric.name] = value
+    return values
+
+
+@lru_cache(maxsize=64)
+def _readers(names: tuple[str, ...] | None, in_ever: bool) -> dict[str, list[tuple[int, Metric]]]:
+    """Stem -> place in ``METRICS`` and metric of those that read it, so that absent stems cost nothing."""
+    found: dict[str, list[tuple[int, Metric]]] = {}
+    for place, metric in enumerate(_ALL):
+        if (names is None or metric.name in names) and (metric.windows == EVER) == in_ever:
+            for stem in metric.stems:
+                found.setdefault(stem, []).append((place, metric))
+    return found
+
+
+@lru_cache(maxsize=16_384)
+def _stem(key: str) -> str:
+    return key.partition("|")[0]
+
+
+def _of_stems(by_stem: dict[str, Stats], stems: tuple[str, ...]) -> Stats:
+    """The sums of these stems alone: a metric looks through few keys."""
+    if len(stems) == 1:
+        return by_stem.get(stems[0], NOTHING)
+    return {key: vec for stem in stems for key, vec in by_stem.get(stem, NOTHING).items()}
