@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _MS: Final = 1000
 _SHARES: Final = (0.5, 0.9, 0.99)
+_NAMES: Final = ("p50", "p90", "p99")
 
 
 def duration(stem: str, ms: int) -> tuple[Observation, Observation]:
@@ -34,8 +35,8 @@ def duration(stem: str, ms: int) -> tuple[Observation, Observation]:
 class Duration:
     """A duration.
 
-    Parts: ``<name>`` -> [n, sum, sum of squares] in milliseconds; ``<name>|<block>`` -> counts of 16 buckets
-    of a DDSketch (:mod:`stream.measures.sketch`). The sums are exact, however large.
+    Parts: ``<name>`` -> [n, sum, sum of squares] in milliseconds; ``<name>|<block>`` -> [n, count of each
+    of 16 buckets] of a DDSketch (:mod:`stream.measures.sketch`). The sums are exact, however large.
     """
 
     family: Final = "durations"
@@ -61,11 +62,9 @@ class Duration:
         n, total, squares = vec
         mean = total / (_MS * n)
         parts = {"mean": mean}
-        skip = len(self._prefix)
-        blocks = sorted(
-            [(int(key[skip:]), counts) for key, counts in stats.items() if key.startswith(self._prefix)]
-        )
-        for name, ms in zip(("p50", "p90", "p99"), quantiles(blocks, _SHARES), strict=False):
+        prefix = self._prefix
+        keys = sorted([key for key in stats if key.startswith(prefix)])
+        for name, ms in zip(_NAMES, quantiles(stats, keys, _SHARES), strict=False):  # none of no blocks
             parts[name] = ms / _MS
         around = student(n, total, squares, confidence)
         interval = None if around is None else (max(0.0, around[0] / _MS), around[1] / _MS)

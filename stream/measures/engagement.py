@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import floor
+from operator import mul
 from typing import TYPE_CHECKING, Final
 
 from stream.measures.intervals import student
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from stream.measures.stats import Observation, Stats
 
 _LEVELS: Final = (20, 40, 60, 80, 100)
+_SQUARES: Final = tuple(level * level for level in _LEVELS)
 _NAMES: Final = tuple(str(level) for level in _LEVELS)
 _OBSERVED: Final[tuple[Observation, ...]] = tuple(
     ("engagement", tuple(int(i == level) for i in range(len(_LEVELS)))) for level in range(len(_LEVELS))
@@ -52,8 +54,8 @@ class Engagement:
         if vec is None:
             return None
         n = sum(vec)
-        total = sum([level * count for level, count in zip(_LEVELS, vec, strict=True)])
-        squares = sum([level * level * count for level, count in zip(_LEVELS, vec, strict=True)])
+        total = sum(map(mul, _LEVELS, vec))
+        squares = sum(map(mul, _SQUARES, vec))
         around = student(n, total, squares, confidence)
         interval = None
         if around is not None:

@@ -59,6 +59,25 @@ def poisson_score(count: int, confidence: float) -> tuple[float, float]:
     return (centre - half if count else 0.0), centre + half
 
 
+def compound_poisson(total: int, squares: int, confidence: float) -> tuple[float, float]:
+    """Interval of the expected total of amounts that come at random, from their sum and sum of squares.
+
+    The variance of such a total is the expected sum of squares, so total +- z * sqrt(squares). Better for few
+    and for skewed amounts is the scaled Poisson form [Bohm & Zech 2014, "Statistics of weighted Poisson events
+    and its applications", NIM A 748]: in steps of s = squares / total the total is near a Poisson count, and
+    the score interval of that is taken: total + s*z^2/2 +- z * sqrt(squares + s^2*z^2/4), never across 0. It
+    needs amounts of one sign; where total^2 < squares there were both, and the plain form is used.
+    """
+    z = z_quantile(confidence)
+    if not total or total * total < squares:
+        half = z * sqrt(squares)
+        return total - half, total + half
+    step = squares / total
+    centre = total + step * z * z / 2
+    half = z * sqrt(squares + step * step * z * z / 4)
+    return centre - half, centre + half
+
+
 def student(n: int, total: int, squares: int, confidence: float) -> tuple[float, float] | None:
     """Interval of a mean from count, sum and sum of squares, in the unit of ``total``; None below n = 2.
 

@@ -7,10 +7,9 @@ sum of squares] in ten-thousandths of a unit of the currency. Integers have no b
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import TYPE_CHECKING, Final, Literal
 
-from stream.measures.intervals import poisson_score, z_quantile
+from stream.measures.intervals import compound_poisson, poisson_score
 from stream.measures.metric import EVER, NOTHING, MetricValue
 
 if TYPE_CHECKING:
@@ -70,9 +69,9 @@ class MoneySum:
     def value(self, stats: Stats, confidence: float, ever: Stats = NOTHING) -> MetricValue | None:
         """The sum, and as its part ``mean`` the mean of an event; n is the number of events.
 
-        Interval: the total of a compound Poisson process, sum +- z * sqrt(sum of squares) [Bohm & Zech 2014,
-        "Statistics of weighted Poisson events and its applications", NIM A 748]: what another period with
-        the same rate of events and the same amounts might have brought; it holds for many events.
+        Interval: of the expected total of a compound Poisson process [Bohm & Zech 2014], as events come at
+        random and so do their amounts; see ``compound_poisson``. It is of what such a period brings on
+        average; the sum itself is exact.
 
         With several currencies value and interval are None, and the parts are the sums by currency.
         """
@@ -82,11 +81,11 @@ class MoneySum:
         if len(sums) > 1:
             return _mixed(sums, confidence)
         currency, (n, total, squares) = sums[0]
-        half = z_quantile(confidence) * sqrt(squares)
+        low, high = compound_poisson(total, squares, confidence)
         return MetricValue(
             value=total / UNITS,
             n=n,
-            interval=((total - half) / UNITS, (total + half) / UNITS),
+            interval=(low / UNITS, high / UNITS),
             confidence=confidence,
             parts={"mean": total / (n * UNITS)},
             currency=currency,

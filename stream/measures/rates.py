@@ -8,13 +8,15 @@ from stream.measures.intervals import wilson
 from stream.measures.metric import NOTHING, MetricValue
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stream.measures.stats import Stats
 
 _PERCENT: Final = 100
 _ENDED: Final = "ended|"
 
 
-def share(hits: int, n: int, confidence: float, parts: dict[str, float]) -> MetricValue | None:
+def share(hits: int, n: int, confidence: float, parts: Mapping[str, float]) -> MetricValue | None:
     """100 * hits / n with the Wilson interval [1927]; None unless ``n`` is above 0.
 
     Where events are counted when they happen, the hits of a window may belong to others than its ``n``, and
@@ -26,7 +28,9 @@ def share(hits: int, n: int, confidence: float, parts: dict[str, float]) -> Metr
     if 0 <= hits <= n:
         low, high = wilson(hits, n, confidence)
         interval = (_PERCENT * low, _PERCENT * high)
-    return MetricValue(value=_PERCENT * hits / n, n=n, interval=interval, confidence=confidence, parts=parts)
+    return MetricValue(
+        value=_PERCENT * hits / n, n=n, interval=interval, confidence=confidence, parts={**parts}
+    )
 
 
 class Rate:

@@ -6,7 +6,7 @@ beginning of the log is the number of subscribers at the end of the window.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from stream.measures.metric import NOTHING, MetricValue
 from stream.measures.rates import share
@@ -17,21 +17,10 @@ if TYPE_CHECKING:
 _NONE: Final = (0, 0, 0)
 
 
-class _Movement(NamedTuple):
-    at_start: int
-    started: int
-    lost: int
-    at_end: int
-
-    @property
-    def parts(self) -> dict[str, float]:
-        return {name: float(count) for name, count in self._asdict().items()}
-
-
-def _movement(stats: Stats, ever: Stats) -> _Movement:
+def _parts(stats: Stats, ever: Stats) -> dict[str, int]:
     net, started, lost = stats.get("subscribers", _NONE)
     at_end = ever.get("subscribers", _NONE)[0]
-    return _Movement(at_end - net, started, lost, at_end)
+    return {"at_start": at_end - net, "started": started, "lost": lost, "at_end": at_end}
 
 
 class ChurnRate:
@@ -51,8 +40,8 @@ class ChurnRate:
         Those who came within the period and left again are among the lost, so it may exceed 100; then there
         is no interval. Parts, all counts: ``at_start``, ``started``, ``lost``, ``at_end``.
         """
-        movement = _movement(stats, ever)
-        return share(movement.lost, movement.at_start, confidence, movement.parts)
+        parts = _parts(stats, ever)
+        return share(parts["lost"], parts["at_start"], confidence, parts)
 
 
 class RetentionRate:
@@ -71,5 +60,5 @@ class RetentionRate:
 
         100 less the churn rate, so where that exceeds 100 this is negative and has no interval.
         """
-        movement = _movement(stats, ever)
-        return share(movement.at_end - movement.started, movement.at_start, confidence, movement.parts)
+        parts = _parts(stats, ever)
+        return share(parts["at_end"] - parts["started"], parts["at_start"], confidence, parts)
