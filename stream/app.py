@@ -23,7 +23,8 @@ from stream.customers import SIGNALS, CustomerConfig
 from stream.customers import stamp_of as customer_stamp
 from stream.engine import BatchApp
 from stream.intake import Limits
-from stream.measures import Groupings, PaneConfig
+from stream.measures import Groupings, PaneConfig, plan
+from stream.measures.declare import Declarations
 from stream.pipeline import PipelineConfig
 from stream.serving import Health, OpsServer, ReadModel, Telemetry
 from stream.vitals import Vitals
@@ -47,17 +48,29 @@ def load_book(settings: Settings) -> RuleBook:
 
     Raises:
         RuleError: the file is wrong, with file, line, rule and field.
-        ValueError: ``CX_RULES`` names no file that can be read.
+        ValueError: ``CX_RULES`` names no file that can be read, or ``CX_WINDOWS`` none that can be kept.
     """
+    windows = settings.window_names
+    try:
+        plan(settings.pane_ms, windows)
+    except ValueError as exc:
+        raise ValueError(f"CX_WINDOWS: {exc}") from None
     if settings.rules is None:
-        return RuleBook("")
+        return RuleBook("", declared=Declarations(windows=windows, min_slice_n=settings.min_slice_n))
     try:
         text = settings.rules.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise ValueError(
             f"CX_RULES: {settings.rules} cannot be read as UTF-8 text ({type(exc).__name__})"
         ) from None
-    return load_rules(text, str(settings.rules), signals=SIGNALS, confidence=settings.confidence)
+    return load_rules(
+        text,
+        str(settings.rules),
+        windows=windows,
+        signals=SIGNALS,
+        confidence=settings.confidence,
+        min_slice_n=settings.min_slice_n,
+    )
 
 
 def pipeline_config(settings: Settings, book: RuleBook) -> PipelineConfig:
@@ -74,6 +87,7 @@ def pipeline_config(settings: Settings, book: RuleBook) -> PipelineConfig:
             dedup_horizon_ms=settings.dedup_horizon_ms, dedup_per_customer=settings.dedup_per_customer
         ),
         confidence=settings.confidence,
+        declared=book.declared,
     )
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_WINDOW: Final = re.compile(r"[1-9]\d{0,8}[smhd]", re.ASCII)
+_LONGEST_MS: Final = 366 * _UNITS_MS["d"]
 
 Milliseconds = Annotated[int, Field(ge=0)]
 
@@ -35,8 +40,19 @@ class Settings(BaseSettings):
 
     rules: Path | None = Field(None, description="rules file (YAML); none: metrics without alerts")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the published intervals")
+    windows: str = Field(
+        "5m,1h,24h,7d,30d,90d",
+        min_length=1,
+        description="rolling windows, the shortest first; a number and s, m, h or d",
+    )
     max_members: int = Field(
         1000, ge=1, le=1_000_000, description="members kept per grouping; the rest is 'other'"
+    )
+    min_slice_n: int = Field(
+        1,
+        ge=1,
+        le=1_000_000,
+        description="a slice's value on fewer than this is not shown; privacy in the rules file wins",
     )
 
     pane_ms: int = Field(10_000, ge=100, description="length of the finest pane; must divide 5 minutes")
@@ -76,6 +92,11 @@ class Settings(BaseSettings):
     http_port: int = Field(9464, ge=0, le=65535, description="0: any free port; the log says which")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    @property
+    def window_names(self) -> tuple[str, ...]:
+        """The windows, one by one."""
+        return tuple(name.strip() for name in self.windows.split(","))
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (5 * 60 * 1000) % self.pane_ms:
@@ -84,4 +105,22 @@ class Settings(BaseSettings):
             raise ValueError("CX_SASL_USERNAME and CX_SASL_PASSWORD: set both or neither")
         if self.sasl_password is not None and self.security_protocol != "SASL_SSL":
             raise ValueError("CX_SECURITY_PROTOCOL: a password needs SASL_SSL, it would travel in the clear")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_are_some(self) -> Self:
+        shorter = 0
+        for name in self.window_names:
+            if not _WINDOW.fullmatch(name):
+                raise ValueError(
+                    f"CX_WINDOWS: {name!r} is no window: a number and one of s, m, h, d, like 24h"
+                )
+            length_ms = int(name[:-1]) * _UNITS_MS[name[-1]]
+            if length_ms % self.pane_ms:
+                raise ValueError(f"CX_WINDOWS: {name} is not made of panes of {self.pane_ms} ms (CX_PANE_MS)")
+            if length_ms <= shorter:
+                raise ValueError(f"CX_WINDOWS: {name} must be longer than the window before it")
+            if length_ms > _LONGEST_MS:
+                raise ValueError(f"CX_WINDOWS: {name} is longer than a year")
+            shorter = length_ms
         return self

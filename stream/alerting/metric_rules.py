@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stream.alerting.durations import parse_duration
-from stream.alerting.model import METRICS, Evidence, Kind, MetricRule
-from stream.alerting.parts import COMMON_FIELDS, METRICS_LATER, NOT_YET, common, grouping_of, where_of
+from stream.alerting.fit import check_evidence, check_lengths, check_line, check_slice, judged, window_of
+from stream.alerting.model import Evidence, Kind, MetricRule
+from stream.alerting.parts import COMMON_FIELDS, NOT_YET, common, confidence_of, grouping_of, where_of
+from stream.measures.metric import EVER
 
 if TYPE_CHECKING:
     from stream.alerting.parts import Limits
@@ -24,8 +26,6 @@ PLACEHOLDERS: Final = frozenset(
 CHANGE_PLACEHOLDERS: Final = frozenset({"baseline", "change"})
 
 _CHANGES: Final = (Kind.DROP, Kind.RISE)
-# A line beyond these can never be crossed, or always is. CES keeps its question's own scale.
-_RANGES: Final = {"nps": (-100, 100), "csat": (0, 100)}
 
 
 def metric_rule(place: Place, fields: dict[str, Place], alert: str, group: str, limits: Limits) -> MetricRule:
@@ -33,10 +33,13 @@ def metric_rule(place: Place, fields: dict[str, Place], alert: str, group: str, 
     for name in ("metric", "window"):
         if name not in fields:
             raise place.missing(name)
-    metric = fields["metric"].choice(METRICS, "metric", METRICS_LATER)
-    window = _window(fields["window"], limits.windows)
+    metric = judged(fields["metric"], limits.metrics)
+    window = window_of(fields["window"], limits.windows, metric)
     where = where_of(fields["where"]) if "where" in fields else ()
     by = grouping_of(fields["by"]) if "by" in fields else ()
+    for name, dimensions in (("by", by), ("where", (name for name, _ in where))):
+        if name in fields:
+            check_slice(fields[name], metric, dimensions)
     grouping = tuple(sorted({*by, *(name for name, _ in where)}))
     kind = _kind(place, fields)
     threshold, baseline = _line(fields[kind], kind, metric, window, limits.windows)
@@ -52,8 +55,8 @@ def metric_rule(place: Place, fields: dict[str, Place], alert: str, group: str, 
         kind=kind,
         threshold=threshold,
         baseline=baseline,
-        evidence=_evidence(fields),
-        confidence=_confidence(fields["confidence"]) if "confidence" in fields else limits.confidence,
+        evidence=_evidence(fields, metric),
+        confidence=confidence_of(fields["confidence"]) if "confidence" in fields else limits.confidence,
         min_n=fields["min_n"].integer(1, 1_000_000_000) if "min_n" in fields else 1,
         for_ms=fields["for"].duration() if "for" in fields else 0,
         resolve_at=_resolve(fields["resolve"], kind, threshold) if "resolve" in fields else None,
@@ -64,14 +67,6 @@ def metric_rule(place: Place, fields: dict[str, Place], alert: str, group: str, 
         action=shared.action,
         line=place.line,
     )
-
-
-def _window(place: Place, windows: tuple[str, ...]) -> str:
-    length = place.duration(least=1)
-    for window in windows:
-        if parse_duration(window) == length:
-            return window
-    raise place.error(f"no such window is kept; one of: {', '.join(windows)}")
 
 
 def _kind(place: Place, fields: dict[str, Place]) -> Kind:
@@ -88,9 +83,7 @@ def _line(
 ) -> tuple[float, str | None]:
     if kind not in _CHANGES:
         threshold = place.number()
-        low, high = _RANGES.get(metric, (threshold, threshold))
-        if not low <= threshold <= high:
-            raise place.error(f"{metric} is between {low} and {high}: {threshold} says always or never")
+        check_line(place, metric, threshold)
         return threshold, None
     fields = place.mapping(("points", "from"), what="points and from")
     for name in ("points", "from"):
@@ -99,24 +92,22 @@ def _line(
     points = fields["points"].number()
     if points <= 0:
         raise fields["points"].error("must be above 0; drop and rise say the direction")
-    baseline = _window(fields["from"], windows)
+    if window == EVER:
+        raise place.error(f"{metric} has one window only, and no earlier one; use below or above")
+    check_lengths(place, metric, "use below or above")
+    baseline = window_of(fields["from"], windows, metric)
     if (parse_duration(baseline) or 0) <= (parse_duration(window) or 0):
         raise fields["from"].error(f"must be longer than the rule's own window, {window}")
     return points, baseline
 
 
-def _evidence(fields: dict[str, Place]) -> Evidence:
+def _evidence(fields: dict[str, Place], metric: str) -> Evidence:
     if "evidence" not in fields:
         return Evidence.NONE
-    return fields["evidence"].choice(Evidence, "evidence", {"anytime": NOT_YET})
-
-
-def _confidence(place: Place) -> float:
-    value = place.number()
-    if not 0.5 < value < 1:  # noqa: PLR2004 - half or less is no confidence
-        hint = f"; did you mean {value / 100:g}?" if 50 < value < 100 else ""  # noqa: PLR2004
-        raise place.error(f"must be above 0.5 and below 1, not {value}{hint}")
-    return value
+    evidence = fields["evidence"].choice(Evidence, "evidence", {"anytime": NOT_YET})
+    if evidence is Evidence.INTERVAL:
+        check_evidence(fields["evidence"], metric)
+    return evidence
 
 
 def _resolve(place: Place, kind: Kind, threshold: float) -> float:

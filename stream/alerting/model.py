@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-if TYPE_CHECKING:
-    from datetime import date
+from stream.measures.declare import Declarations
 
+if TYPE_CHECKING:
     from stream.alerting.templates import Template
 
 STAGES: Final = ("entice", "enter", "engage", "exit", "extend")
-METRICS: Final = ("nps", "csat", "ces")
 REPLY_METRICS: Final = ("nps", "csat", "ces", "loyalty", "engagement")
-WINDOWS: Final = ("5m", "1h", "24h", "7d")
 
 # A rules_for() cache beyond this many slices starts again: memory stays bounded whatever the slices are.
 _CACHED_SLICES: Final = 200_000
@@ -73,19 +71,6 @@ class ActionSpec:
     type: str
     owner: str | None
     within_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """A declared goal of a metric in a slice, with its owner and date."""
-
-    metric: str
-    where: tuple[tuple[str, str], ...]
-    goal: float
-    baseline: float | None
-    benchmark: float | None
-    owner: str | None
-    by: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +146,9 @@ class RuleBook:
 
     filename: str
     slices: tuple[tuple[str, ...], ...] = ()
-    goals: tuple[Goal, ...] = ()
     metric_rules: tuple[MetricRule, ...] = ()
     customer_rules: tuple[CustomerRule, ...] = ()
+    declared: Declarations = field(default_factory=Declarations)
     _by_slice: dict[str, tuple[MetricRule, ...]] = field(default_factory=dict, repr=False, compare=False)
     _shared: dict[tuple[str, ...], tuple[MetricRule, ...]] = field(
         default_factory=dict, repr=False, compare=False
@@ -171,13 +156,14 @@ class RuleBook:
 
     @property
     def groupings(self) -> tuple[tuple[str, ...], ...]:
-        """Every grouping to be kept: ``slices`` and what the rules and goals need, sorted, each once.
+        """Every grouping to be kept: ``slices`` and what rules, goals and experiments need, each once.
 
         The whole, ``()``, is always kept and is left out here.
         """
         wanted = {tuple(sorted(grouping)) for grouping in self.slices}
         wanted.update(rule.grouping for rule in self.metric_rules)
-        wanted.update(tuple(sorted(name for name, _ in goal.where)) for goal in self.goals)
+        wanted.update(tuple(sorted(name for name, _ in goal.where)) for goal in self.declared.goals)
+        wanted.update(experiment.grouping for experiment in self.declared.experiments)
         return tuple(sorted(wanted - {()}))
 
     def rules_for(self, slice_key: str) -> tuple[MetricRule, ...]:

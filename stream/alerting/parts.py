@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 NOT_YET: Final = "not available in this version"
-METRICS_LATER: Final = {"loyalty": NOT_YET, "engagement": NOT_YET}
 
 _LABEL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _RESERVED: Final = frozenset({"alert", "alertname", "severity", "customer", "state"})
@@ -24,11 +23,12 @@ _TEXT: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a rule may refer to: the windows kept, the customer signals there are (None: any)."""
+    """What a rule may refer to: the windows kept, the customer signals there are (None: any), the metrics."""
 
     windows: tuple[str, ...]
     signals: frozenset[str] | None
     confidence: float
+    metrics: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,15 @@ def where_of(place: Place) -> tuple[tuple[str, str], ...]:
             raise value.error(f"unknown stage {text!r}" + suggest(text, STAGES))
         found[name] = text
     return tuple(sorted(found.items()))
+
+
+def confidence_of(place: Place) -> float:
+    """A confidence above a half and below 1."""
+    value = place.number()
+    if not 0.5 < value < 1:  # noqa: PLR2004 - half or less is no confidence
+        hint = f"; did you mean {value / 100:g}?" if 50 < value < 100 else ""  # noqa: PLR2004
+        raise place.error(f"must be above 0.5 and below 1, not {value}{hint}")
+    return value
 
 
 def _labels(place: Place) -> tuple[tuple[str, str], ...]:

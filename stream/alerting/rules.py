@@ -6,34 +6,42 @@ Pure: the caller reads the file. The syntax is in ``docs/rules.md``.
 from __future__ import annotations
 
 import re
-from datetime import date
 from typing import TYPE_CHECKING, Final
 
+from stream.alerting import declared
+from stream.alerting.goals import experiments_of, goals_of
 from stream.alerting.metric_rules import METRIC_FIELDS, metric_rule
-from stream.alerting.model import METRICS, WINDOWS, CustomerRule, Goal, MetricRule, RuleBook
+from stream.alerting.model import CustomerRule, MetricRule, RuleBook
 from stream.alerting.nodes import NodesError, parse
-from stream.alerting.parts import METRICS_LATER, NOT_YET, Limits, grouping_of, where_of
+from stream.alerting.parts import NOT_YET, Limits, grouping_of
 from stream.alerting.reading import Place, RuleError
 from stream.alerting.when_rules import CUSTOMER_FIELDS, customer_rule
+from stream.measures.declare import Declarations
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 __all__ = ["RuleBook", "RuleError", "load_rules"]
 
-_TOP: Final = ("slices", "goals", "groups", "inhibit", "silences", "contact", "hold_out")
+_TOP: Final = (
+    "slices", "metrics", "questions", "journeys", "money", "goals", "experiments", "topics", "drivers",
+    "privacy", "groups", "inhibit", "silences", "contact", "hold_out",
+)  # fmt: skip
 _KINDS_LATER: Final = ("change", "burn_rate", "no_data", "expect", "count", "customer", "sequence")
-_GOAL: Final = ("metric", "where", "goal", "baseline", "benchmark", "owner", "by")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_:.-]{0,127}", re.ASCII)
+
+
+_DEFAULT: Final = Declarations()
 
 
 def load_rules(
     text: str,
     filename: str,
     *,
-    windows: Sequence[str] = WINDOWS,
+    windows: Sequence[str] = _DEFAULT.windows,
     signals: Collection[str] | None = None,
     confidence: float = 0.95,
+    min_slice_n: int = _DEFAULT.min_slice_n,
 ) -> RuleBook:
     """Parse and check a rules file.
 
@@ -43,11 +51,11 @@ def load_rules(
         windows: the windows that are kept, shortest first.
         signals: names that ``customer.<name>`` may use in ``when``; None: any.
         confidence: of rules that give none.
+        min_slice_n: where the file does not say it under ``privacy``.
 
     Raises:
         RuleError: the first thing wrong, with file, line, rule and field.
     """
-    limits = Limits(tuple(windows), None if signals is None else frozenset(signals), confidence)
     try:
         node = parse(text)
     except NodesError as wrong:
@@ -61,7 +69,13 @@ def load_rules(
             place = fields[name]
             raise RuleError(filename, place.at, None, name, NOT_YET)
     slices = tuple(grouping_of(place) for place in _items(fields, "slices"))
-    goals = tuple(_goal(place) for place in _items(fields, "goals"))
+    limits = Limits(
+        windows=tuple(windows),
+        signals=None if signals is None else frozenset(signals),
+        confidence=confidence,
+        metrics=declared.metrics_of(fields.get("metrics")),
+    )
+    said = _declarations(fields, limits, min_slice_n)
     metric_rules: list[MetricRule] = []
     customer_rules: list[CustomerRule] = []
     for rule in _rules(_items(fields, "groups"), limits):
@@ -69,7 +83,24 @@ def load_rules(
             metric_rules.append(rule)
         else:
             customer_rules.append(rule)
-    return RuleBook(filename, slices, goals, tuple(metric_rules), tuple(customer_rules))
+    return RuleBook(filename, slices, tuple(metric_rules), tuple(customer_rules), said)
+
+
+def _declarations(fields: dict[str, Place], limits: Limits, min_slice_n: int) -> Declarations:
+    revenue, cost = declared.money_of(fields.get("money"), _DEFAULT.revenue, _DEFAULT.cost)
+    return Declarations(
+        metrics=limits.metrics,
+        windows=limits.windows,
+        min_slice_n=declared.min_slice_n_of(fields.get("privacy"), min_slice_n),
+        questions=declared.questions_of(_items(fields, "questions")),
+        journeys=declared.journeys_of(_items(fields, "journeys")),
+        revenue=revenue,
+        cost=cost,
+        goals=goals_of(_items(fields, "goals"), limits),
+        experiments=experiments_of(_items(fields, "experiments"), limits),
+        topics=declared.topics_of(fields.get("topics")),
+        drivers=declared.drivers_of(fields.get("drivers"), limits.metrics),
+    )
 
 
 def _items(fields: dict[str, Place], name: str) -> list[Place]:
@@ -121,30 +152,3 @@ def _rule(item: Place, group: str, index: int, limits: Limits) -> MetricRule | C
 _ONLY_METRIC: Final = (
     "belongs to rules over a window of a metric; this rule looks at single records, its tests go under `when`"
 )
-
-
-def _goal(place: Place) -> Goal:
-    fields = place.mapping(_GOAL, what="a goal")
-    for name in ("metric", "goal"):
-        if name not in fields:
-            raise place.missing(name)
-    numbers = {name: fields[name].number() for name in ("goal", "baseline", "benchmark") if name in fields}
-    return Goal(
-        metric=fields["metric"].choice(METRICS, "metric", METRICS_LATER),
-        where=where_of(fields["where"]) if "where" in fields else (),
-        goal=numbers["goal"],
-        baseline=numbers.get("baseline"),
-        benchmark=numbers.get("benchmark"),
-        owner=fields["owner"].text() if "owner" in fields else None,
-        by=_date(fields["by"]) if "by" in fields else None,
-    )
-
-
-def _date(place: Place) -> date:
-    text = place.text(what="a date such as 2026-12-31")
-    try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise place.error("must be a date such as 2026-12-31")

@@ -26,6 +26,9 @@ Where = tuple[tuple[str, str], ...]
 
 DriverOf = Literal["question", "touchpoint"]
 
+LANGUAGES: Final = ("en", "it")
+"""Languages that have words of topics built in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -200,7 +203,7 @@ class TopicsSpec:
         words: Topic -> words of it, beside or instead of those built in.
     """
 
-    languages: tuple[str, ...] = ("en", "it")
+    languages: tuple[str, ...] = LANGUAGES
     words: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -101,4 +101,4 @@ def test_the_example_rules_are_accepted_and_show_each_kind() -> None:
     assert {rule.kind for rule in book.metric_rules} >= {"below", "drop"}
     assert {rule.on for rule in book.customer_rules} == {"reply", "touchpoint"}
     assert book.slices
-    assert book.goals
+    assert book.declared.goals

@@ -88,7 +88,7 @@ def test_the_contracts_rules_parse_as_they_stand() -> None:
         Check("score", Op.LTE, 6),
         Check("customer.expected_value", Op.GTE, 500),
     )
-    goal = book.goals[0]
+    goal = book.declared.goals[0]
     assert (goal.metric, goal.goal, goal.baseline, goal.benchmark) == ("csat", 80, 71, 76)
     assert (goal.where, goal.owner, goal.by) == ((("segment", "vip"),), "retail", date(2026, 12, 31))
     assert book.slices == (("segment",), ("touchpoint", "channel"))
@@ -159,7 +159,7 @@ def test_the_windows_and_the_confidence_come_from_the_caller() -> None:
     """Which windows are kept is the deployment's choice."""
     text = "groups: [{name: g, rules: [{alert: A, metric: nps, window: 30d, below: 3}]}]"
     with pytest.raises(RuleError):
-        load_rules(text, "r.yml")
+        load_rules(text, "r.yml", windows=("5m", "1h"))
     rule = load_rules(text, "r.yml", windows=("5m", "30d"), confidence=0.9).metric_rules[0]
     assert (rule.window, rule.confidence) == ("30d", 0.9)
 

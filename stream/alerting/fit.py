@@ -1,0 +1,86 @@
+"""What may be asked of a metric: in which windows and slices it has values, and which of them compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from schemas.record import REPLY_DIMENSIONS
+from stream.alerting.durations import parse_duration
+from stream.measures.metric import EVER
+from stream.measures.registry import METRICS, REPLY_METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from stream.alerting.reading import Place
+
+# Totals and counts grow with the window; a share of customers lost is one per length of time.
+TOTALS: Final = frozenset({"revenue", "cost", "customers"})
+# Nothing is known of how sure their values are.
+_NO_INTERVAL: Final = frozenset({"lifetime_value"})
+# What an event of any kind counts in, so that it has values in the slices of replies too.
+_ANY_EVENT: Final = frozenset({"customers"})
+# Lines beyond these are never crossed, or always.
+_RANGES: Final = {"nps": (-100, 100), "loyalty": (0, 100), "engagement": (0, 100)}
+_OF_UNIT: Final = {"percent": (0, 100), "seconds": (0, None), "count": (0, None)}
+
+
+def judged(place: Place, kept: Sequence[str]) -> str:
+    """A metric that is computed (``kept`` are those) and has a figure to hold against another."""
+    name = place.choice(METRICS, "metric")
+    if name not in kept:
+        raise place.error(f"{name} is left out of `metrics`; add it there")
+    if METRICS[name].family == "explanation":
+        raise place.error(f"{name} explains another metric and has no figure of its own; name that one")
+    return name
+
+
+def check_slice(place: Place, metric: str, dimensions: Iterable[str]) -> None:
+    """Refuse slices in which the metric never has a value."""
+    if metric in REPLY_METRICS or metric in _ANY_EVENT:
+        return
+    for name in dimensions:
+        if name in REPLY_DIMENSIONS:
+            raise place.error(
+                f"{metric} comes from touchpoints, and only replies have a {name}: it would never have a value;"
+                " slice it by another dimension"
+            )
+
+
+def window_of(place: Place, windows: Sequence[str], metric: str) -> str:
+    """A window in which the metric has values."""
+    only_ever = METRICS[metric].windows == EVER
+    if place.is_scalar and not place.is_empty and place.scalar() == EVER:
+        if only_ever:
+            return EVER
+        raise place.error(f"{metric} has values in rolling windows: {', '.join(windows)}")
+    if only_ever:
+        raise place.error(f"{metric} has values since the beginning only; write `window: {EVER}`")
+    length = place.duration(least=1)
+    for window in windows:
+        if parse_duration(window) == length:
+            return window
+    raise place.error(f"no such window is kept (CX_WINDOWS); one of: {', '.join(windows)}")
+
+
+def check_evidence(place: Place, metric: str) -> None:
+    """Refuse to ask for an interval where there never is one."""
+    if metric in _NO_INTERVAL:
+        raise place.error(f"{metric} has no interval: it would never fire; drop evidence, and use min_n")
+
+
+def check_lengths(place: Place, metric: str, way_out: str) -> None:
+    """Refuse to compare windows of two lengths where the values depend on the length."""
+    if metric in TOTALS:
+        raise place.error(f"{metric} is a total, and grows with its window; {way_out}")
+    if METRICS[metric].ever:
+        raise place.error(f"{metric} is per window: one of an hour and one of a week differ; {way_out}")
+
+
+def check_line(place: Place, metric: str, line: float) -> None:
+    """Refuse a line beyond all possible values. CES keeps its question's own scale."""
+    low, high = _RANGES.get(metric) or _OF_UNIT.get(METRICS[metric].unit) or (None, None)
+    if low is not None and high is not None and not low <= line <= high:
+        raise place.error(f"{metric} is between {low} and {high}: {line} says always or never")
+    if low is not None and line < low:
+        raise place.error(f"{metric} is never below {low}: {line} says always or never")
