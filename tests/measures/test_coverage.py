@@ -16,13 +16,17 @@ from tests.measures.coverage import (
     PAGE,
     ROUNDS,
     SIZES,
+    TOTALS,
+    count_coverage,
     likely,
+    lopsidedness,
     mean_coverage,
     nps_coverage,
     pmf,
     rate_coverage,
     render,
     skewness,
+    total_coverage,
 )
 
 LOW, HIGH = BAND
@@ -77,6 +81,21 @@ def test_means(n: int, population: str) -> None:
     assert coverage >= LOW - error or n <= 25 * skewness(population) ** 2
 
 
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("amounts", TOTALS)
+def test_totals(n: int, amounts: str) -> None:
+    """That of a sum is in the band where n is above 25 times the squared skewness of one amount's part."""
+    coverage = total_coverage(n, amounts)
+    error = 3 * (0.05 * 0.95 / ROUNDS[n]) ** 0.5
+    assert coverage <= HIGH + error
+    assert coverage >= LOW - error or n <= 25 * lopsidedness(amounts) ** 2
+
+
+def test_counts() -> None:
+    """The score interval of a Poisson count is in the band from 30 expected on."""
+    assert all(LOW <= count_coverage(n) <= HIGH for n in (*range(30, 301), *SIZES))
+
+
 def test_the_page_has_these_figures() -> None:
     """The tables of the page are what comes out: `python -m tests.measures.coverage` writes them.
 
@@ -86,7 +105,7 @@ def test_the_page_has_these_figures() -> None:
     was, now = rows(page), rows(render(page))
     assert [row[0] for row in was] == [row[0] for row in now]
     for old, new in zip(was, now, strict=True):
-        if "skewness" not in old[0]:
+        if not re.search("skewness|amounts", old[0]):
             assert old == new
         else:
             assert [figure(cell) for cell in old[1:]] == pytest.approx(
