@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from .journeys import Fact, Held, Moment
+
 DAY_MS: Final = 24 * 3600 * 1000
 
 #: Score kept per metric: event time, order of arrival, score as given, position on its scale (0..1000,
@@ -48,6 +50,17 @@ class CustomerConfig(msgspec.Struct, frozen=True):
     max_currencies: int = 8
     #: The currency of the ``spend`` signal; None: the customer's only one.
     currency: str | None = None
+    #: References of tickets and journeys held per customer ...
+    max_refs: int = 32
+    #: ... and moments of each; further back they are only summed up.
+    max_moments: int = 16
+    #: A ticket that is resolved, or a support session, is forgotten this long behind the newest event;
+    ticket_history_ms: int = 30 * DAY_MS
+    #: a journey that is over, and what came without its opening, as soon as no straggler can reach it.
+    stray_ms: int = 2 * DAY_MS
+    #: Contributions remembered that may not have reached the panes yet; a batch with more of one customer
+    #: loses those beyond.
+    max_journal: int = 1000
 
     def __post_init__(self) -> None:
         """Refuse limits that cannot work."""
@@ -59,6 +72,9 @@ class CustomerConfig(msgspec.Struct, frozen=True):
             "half_life_ms",
             "min_gaps",
             "max_tickets",
+            "max_refs",
+            "max_moments",
+            "max_journal",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1")
@@ -67,6 +83,8 @@ class CustomerConfig(msgspec.Struct, frozen=True):
             "replay_offsets",
             "ticket_memory_ms",
             "max_currencies",
+            "ticket_history_ms",
+            "stray_ms",
         ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: must not be negative")
@@ -116,6 +134,11 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
     last_purchase_ms: int | None = None
     #: Currency ("" where none was given) -> money in units of 1e-4.
     spend: dict[str, int] = {}
+    #: Arrival of the purchase or subscription that won the customer; -1: not won yet, or it was not noted.
+    acquired: int = -1
+    #: An encoded ``Story``; None for a customer without tickets, journeys and subscriptions. It is read only
+    #: when one of their events comes, so that it costs nothing with all others.
+    story: bytes | None = None
 
 
 class _Stamps(msgspec.Struct, array_like=True, gc=False):
@@ -123,8 +146,37 @@ class _Stamps(msgspec.Struct, array_like=True, gc=False):
     stamp_r: int
 
 
+class Thread(msgspec.Struct, array_like=True, gc=False):
+    """The history of one reference: about 30 bytes, and 12 a moment, 20 and more where it opened something."""
+
+    #: Tickets, subscriptions or a journey, by name, and the reference's hash; 0 where there is none.
+    family: str
+    ref: int
+    #: Ascending.
+    moments: list[Moment]
+    #: What moments were given up, and the time up to which they were; -1: none.
+    held: Held | None = None
+    floor_ms: int = -1
+    #: It may be forgotten once the customer's newest event is later; 0: not as it is.
+    until_ms: int = 0
+
+
+Entry = tuple[int, str, list[Fact], list[Fact]]
+"""Arrival of a record, family, and the facts that it made and unmade there: about 30 bytes a fact."""
+
+
+class Story(msgspec.Struct, array_like=True, gc=False):
+    """What is kept of a customer for measures that pair events. About 100 bytes for an open ticket."""
+
+    threads: list[Thread] = []
+    #: What records have contributed, in the order of their arrival, as long as it is not known to be durable
+    #: in the panes. After a crash those records come again, and then the threads are ahead of them.
+    journal: list[Entry] = []
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Customer)
+_story_decoder: Final = msgspec.msgpack.Decoder(Story)
 _stamps: Final = msgspec.msgpack.Decoder(_Stamps)
 
 #: Bytes of a customer.
@@ -138,6 +190,20 @@ def decode(data: bytes) -> Customer:
         msgspec.DecodeError: the bytes are not a customer.
     """
     return _decoder.decode(data)
+
+
+def decode_story(data: bytes | None) -> Story:
+    """Read the ``story`` of a customer; an empty one where there is none.
+
+    Raises:
+        msgspec.DecodeError: the bytes are not a story.
+    """
+    return Story() if data is None else _story_decoder.decode(data)
+
+
+def encode_story(story: Story) -> bytes | None:
+    """Write a story; None where there is nothing in it."""
+    return _encoder.encode(story) if story.threads or story.journal else None
 
 
 def stamp_of(data: bytes) -> int:

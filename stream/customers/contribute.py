@@ -1,0 +1,288 @@
+"""What one applied touchpoint contributes to measures: at once, or together with others of its reference.
+
+Purchases, money and what else an event says by itself is counted at its time, in its slices. Tickets, journeys
+and subscriptions are histories (``journeys``): an event contributes what the history comes to with it, less
+what it came to before. So a contribution may lie far from the event that makes it, and may be negative.
+
+A crash can leave a customer ahead of the panes. Records then come again that the customer has; what they
+said by themselves is found again from the record, the rest in the customer's journal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stream.measures import METRICS, dims_of, duration, money
+from stream.measures.declare import QUEUE
+
+from . import journeys
+from .histories import SUBSCRIPTIONS, TICKETS, Family, Telling, forget, note
+from .identity import hash64
+from .journeys import OVER_CAPACITY, Journey, pack, subscription, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from stream.intake import Event
+    from stream.measures import Dims, Observation
+    from stream.measures.declare import Declarations, MoneySpec
+
+    from .journeys import Fact
+    from .state import Customer, CustomerConfig, Story
+
+Contribution = tuple[int, "Dims", str, tuple[int, ...]]
+"""Moment in epoch milliseconds, where it counts, part key, vector: negative where it takes something back."""
+
+NO_REFERENCE: Final = "no_reference"
+"""A cart's event, or an answer of self-service, without ``ref``: it cannot be tied to anything."""
+BAD_MONEY: Final = "bad_money"
+"""An amount that is no number or beyond all reason, or a currency that is no code."""
+
+_WAITS: Final = "#w"  # the queue, where no declared journey is one
+_PURCHASE: Final = "purchase"
+_NO_REFERRER: Final = (None, "", False)
+_TICKET_ROLES: Final = {
+    "ticket_opened": journeys.OPENED,
+    "ticket_resolved": journeys.TICKET_RESOLVED,
+    "ticket_reopened": journeys.TICKET_REOPENED,
+}
+_SESSION_ROLES: Final = {
+    "ticket_opened": journeys.OPENED,
+    "support_session": journeys.SUPPORT,
+    "self_service_answered": journeys.ANSWERED,
+}
+_SUBSCRIPTION_ROLES: Final = {
+    "subscription_started": journeys.STARTED,
+    "subscription_cancelled": journeys.CANCELLED,
+}
+
+
+class _Part(NamedTuple):
+    """What a kind is to a family."""
+
+    family: Family
+    role: int
+    opens: bool
+    silent: bool  # whether it is nothing of note that it comes without a reference
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What to do with the events of a kind."""
+
+    money: list[tuple[str, str | None]] = field(default_factory=list)  # stem, attribute
+    parts: list[_Part] = field(default_factory=list)
+    counts: bool = False  # purchases
+    acquires: bool = False
+    lone_session: bool = False
+
+    @property
+    def idle(self) -> bool:
+        return not (self.money or self.parts or self.counts or self.acquires)
+
+
+def wanted_stems(declared: Declarations) -> frozenset[str]:
+    """Stems of the keys that the enabled metrics read."""
+    return frozenset(stem for name in declared.metrics for stem in METRICS[name].stems)
+
+
+class Contributor:
+    """What events contribute under given declarations. Immutable.
+
+    Args:
+        declared: enabled metrics, journeys and money fields. Only keys of enabled metrics are made.
+        config: limits of a customer's state.
+    """
+
+    def __init__(self, declared: Declarations, config: CustomerConfig) -> None:
+        self._config = config
+        self.wanted: Final = wanted_stems(declared)
+        self._plans: dict[str, _Plan] = {}
+        self._any = _Plan()
+        self._add_money("revenue", declared.revenue)
+        self._add_money("cost", declared.cost)
+        if "acquisition_spend" in self.wanted:
+            self._plan("acquisition_spend").money.append(("acquisition_spend", None))
+        if "purchases" in self.wanted:
+            self._plan(_PURCHASE).counts = True
+        if "acquired" in self.wanted:
+            self._plan(_PURCHASE).acquires = self._plan("subscription_started").acquires = True
+        self._add_tickets()
+        self._add_journeys(declared)
+        if "subscribers" in self.wanted:
+            self._add_family(Family(SUBSCRIPTIONS, journeys.subscriptions, blank=True), _SUBSCRIPTION_ROLES)
+
+    def concerned(self, event: Event) -> bool:
+        """Whether a touchpoint may contribute anything. Quick: it is asked of each."""
+        plan = self._plans.get(event.kind)  # type: ignore[arg-type] # a reply has no kind, and no plan
+        return (not self._any.idle and event.attributes is not None) if plan is None else True
+
+    def contributions(
+        self, customer: Customer, event: Event, arrival: int, telling: Telling, *, fresh: bool
+    ) -> list[Contribution]:
+        """What a touchpoint contributes.
+
+        Args:
+            customer: after ``fold`` took the event in; its story changes in ``telling`` alone.
+            event: a touchpoint.
+            arrival: which record it was: offset * 2, and 1 more on the second topic.
+            telling: stories, and what is known to be durable.
+            fresh: whether it was applied just now; else it was before a crash.
+        """
+        plan = self._plans.get(event.kind, self._any)  # type: ignore[arg-type]
+        dims = dims_of(event)
+        time_ms = event.time_ms
+        found: list[Contribution] = [
+            (time_ms, dims, key, vec)
+            for key, vec in self._alone(plan, customer, event, arrival, telling, fresh=fresh)
+        ]
+        if not plan.parts:
+            return found
+        story = telling.story(event.customer_id, customer)
+        if fresh:
+            for name, gained, lost in self._tell(plan.parts, story, customer, event, dims, telling):
+                if telling.journal:
+                    story.journal.append((arrival, name, gained, lost))
+                self._put(name, gained, lost, found)
+        else:
+            for entry in story.journal:
+                if entry[0] == arrival:
+                    self._put(*entry[1:], found)
+        return found
+
+    def _plan(self, kind: str) -> _Plan:
+        plan = self._plans.get(kind)
+        if plan is None:
+            plan = self._plans[kind] = _Plan(money=list(self._any.money))
+        return plan
+
+    def _add_money(self, stem: str, spec: MoneySpec) -> None:
+        if stem not in self.wanted:
+            return
+        where = (stem, spec.attribute)
+        if spec.kinds:
+            for kind in spec.kinds:
+                self._plan(kind).money.append(where)
+            return
+        self._any.money.append(where)
+        for plan in self._plans.values():
+            plan.money.append(where)
+
+    def _add_tickets(self) -> None:
+        roles: dict[str, int] = {}
+        if not self.wanted.isdisjoint({"tickets", "resolution_time"}):
+            roles |= _TICKET_ROLES
+        if "sessions" in self.wanted:
+            roles |= _SESSION_ROLES
+            self._plan("support_session").lone_session = True
+        self._add_family(Family(TICKETS, journeys.tickets, blank=True), roles)
+
+    def _add_journeys(self, declared: Declarations) -> None:
+        queue_waits = "waiting_time" in self.wanted
+        for spec in declared.journeys if "ended" in self.wanted else ():
+            waits = queue_waits and spec.begun == QUEUE.begun and spec.finished == QUEUE.finished
+            queue_waits = queue_waits and not waits
+            bought = _PURCHASE in spec.finished
+            machine = Journey(spec.within_ms, waits=waits, quiet=bought)
+            roles = dict.fromkeys(spec.begun, journeys.BEGUN) | dict.fromkeys(
+                spec.finished, journeys.FINISHED
+            )
+            roles |= dict.fromkeys(spec.abandoned, journeys.ABANDONED)
+            self._add_family(Family(spec.name, machine, blank=not bought), roles)
+        if queue_waits:
+            roles = {QUEUE.begun[0]: journeys.BEGUN, QUEUE.finished[0]: journeys.FINISHED}
+            roles |= dict.fromkeys(QUEUE.abandoned, journeys.ABANDONED)
+            self._add_family(Family(_WAITS, Journey(QUEUE.within_ms, waits=True), blank=True), roles)
+
+    def _add_family(self, family: Family, roles: Mapping[str, int]) -> None:
+        for kind, role in roles.items():
+            tickets = family.name == TICKETS
+            opens = role in {journeys.OPENED, journeys.SUPPORT} if tickets else role == journeys.BEGUN
+            # A session without a reference counts by itself; a purchase without one may be of anything.
+            silent = kind in {"support_session", _PURCHASE}
+            self._plan(kind).parts.append(_Part(family, role, opens, silent))
+
+    def _alone(
+        self, plan: _Plan, customer: Customer, event: Event, arrival: int, telling: Telling, *, fresh: bool
+    ) -> Iterator[Observation]:
+        """What the event says by itself, or with no more than a flag of the customer."""
+        attributes = event.attributes
+        for stem, attribute in plan.money:
+            value = event.value if attribute is None else attributes and attributes.get(attribute)
+            if value is None:
+                continue
+            seen = money(stem, value, event.currency) if type(value) in {int, float} else None  # type: ignore[arg-type]
+            if seen is not None:
+                yield seen
+            elif fresh:
+                telling.unpaired[BAD_MONEY] += 1
+        if plan.counts:
+            referred = attributes is not None and attributes.get("referred_by") not in _NO_REFERRER
+            yield "purchases", (1, int(referred))
+        if plan.acquires:
+            if fresh and customer.acquired < 0 and customer.purchases == int(event.kind == _PURCHASE):
+                customer.acquired = arrival
+            if customer.acquired == arrival:
+                yield "acquired", (1,)
+        if plan.lone_session and not event.ref:
+            yield "sessions", (1, 0)
+
+    def _tell(
+        self,
+        parts: list[_Part],
+        story: Story,
+        customer: Customer,
+        event: Event,
+        dims: Dims,
+        telling: Telling,
+    ) -> Iterator[tuple[str, list[Fact], list[Fact]]]:
+        """Take an event into the histories it belongs to: by family the facts it makes and unmakes."""
+        unpaired = telling.unpaired
+        if len(story.journal) >= self._config.max_journal:
+            unpaired[OVER_CAPACITY] += 1
+            return
+        forget(story, customer.last_ms)
+        ref = hash64(event.ref) if event.ref else 0
+        for family, role, opens, silent in parts:
+            if not event.ref and (not family.blank or role in {journeys.SUPPORT, journeys.ANSWERED}):
+                if not silent:
+                    unpaired[NO_REFERENCE] += 1
+                continue
+            text = pack(dims) if opens else ""
+            if family.name == SUBSCRIPTIONS:
+                moment = (event.time_ms, role, subscription(ref, text))
+                changed = note(story, family, 0, moment, self._config, unpaired)
+            else:
+                changed = note(story, family, ref, (event.time_ms, role, text), self._config, unpaired)
+            if changed is not None:
+                yield family.name, *changed
+
+    def _put(self, name: str, gained: list[Fact], lost: list[Fact], found: list[Contribution]) -> None:
+        """From facts to contributions."""
+        for time_ms, place, what, amount in gained:
+            dims = unpack(place)
+            for key, vec in self._seen(name, what, amount):
+                found.append((time_ms, dims, key, vec))
+        for time_ms, place, what, amount in lost:
+            dims = unpack(place)
+            for key, vec in self._seen(name, what, amount):
+                found.append((time_ms, dims, key, tuple([-x for x in vec])))
+
+    def _seen(self, name: str, what: int, amount: int) -> tuple[Observation, ...]:
+        """What a fact adds where it counts."""
+        wanted = self.wanted
+        if what == journeys.ENDED:
+            return ((f"ended|{name}", (1, amount)),) if name != _WAITS and "ended" in wanted else ()
+        if what == journeys.WAITED:
+            return duration("waiting_time", amount)
+        if what == journeys.RESOLVED:
+            times = duration("resolution_time", amount) if "resolution_time" in wanted else ()
+            return (("tickets", (1, 0)), *times) if "tickets" in wanted else times
+        if what == journeys.REOPENED:
+            return (("tickets", (0, 1)),) if "tickets" in wanted else ()
+        if what == journeys.SESSION:
+            return (("sessions", (1, amount)),)
+        if what == journeys.SUBSCRIBED:
+            return (("subscribers", (1, 1, 0)),)
+        return (("subscribers", (-1, 0, 1)),)

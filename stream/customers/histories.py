@@ -1,0 +1,154 @@
+"""Histories of a customer's references: kept within bounds, and an event at a time.
+
+What of a history changed is given back as facts made and unmade (``journeys``). Within the bounds the order of
+arrival does not matter; beyond them the oldest goes first, and is counted.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from .journeys import NOTHING_HELD, OVER_CAPACITY, Journey
+from .state import Story, Thread, decode_story
+
+if TYPE_CHECKING:
+    from .journeys import Fact, Held, Machine, Moment, Outcome
+    from .state import Customer, CustomerConfig
+
+BEYOND_HISTORY: Final = "beyond_history"
+"""An event older than what is still held of its reference."""
+HISTORY_TRIMMED: Final = "history_trimmed"
+"""A moment that was summed up to make room: only an older event could tell."""
+
+TICKETS: Final = "#t"
+SUBSCRIPTIONS: Final = "#s"
+
+
+class Family(NamedTuple):
+    """Histories of one sort."""
+
+    name: str
+    machine: Machine
+    blank: bool  # whether events without a reference belong together
+
+
+class Telling:
+    """The stories at hand: decoded when first needed, and what is to be told of the events taken in.
+
+    Args:
+        durable: offset up to which each topic (by code's order) is durable in the panes.
+        stories: by customer id, of customers whose story was read; shared where customers are kept alive.
+        journal: whether what was contributed has to be remembered, because there may be a crash.
+
+    Attributes:
+        unpaired: events that do not fit their history, by reason.
+    """
+
+    __slots__ = ("durable", "journal", "stories", "unpaired")
+
+    def __init__(
+        self,
+        durable: tuple[int, int],
+        stories: dict[str, Story],
+        unpaired: Counter[str],
+        *,
+        journal: bool = True,
+    ) -> None:
+        self.durable: Final = durable
+        self.stories: Final = stories
+        self.unpaired: Final = unpaired
+        self.journal: Final = journal
+
+    def story(self, customer_id: str, customer: Customer) -> Story:
+        """A customer's story, without what the panes are known to have."""
+        story = self.stories.get(customer_id)
+        if story is None:
+            story = self.stories[customer_id] = decode_story(customer.story)
+            if story.journal:
+                durable = self.durable
+                story.journal = [entry for entry in story.journal if entry[0] >> 1 > durable[entry[0] & 1]]
+        return story
+
+
+def forget(story: Story, newest_ms: int) -> None:
+    """Drop the histories that nothing can reach any more, the customer's newest event being of ``newest_ms``."""
+    story.threads = [
+        thread for thread in story.threads if not thread.until_ms or thread.until_ms >= newest_ms
+    ]
+
+
+def note(
+    story: Story, family: Family, ref: int, moment: Moment, config: CustomerConfig, unpaired: Counter[str]
+) -> tuple[list[Fact], list[Fact]] | None:
+    """Put a moment into its history.
+
+    Args:
+        story: a customer's; changed in place.
+        family: what the history is of.
+        ref: hash of the reference, 0 for none.
+        moment: what happened.
+        config: limits.
+        unpaired: counts what does not fit, and what is given up.
+
+    Returns:
+        Facts made and unmade; None where that changes nothing.
+    """
+    name, machine, _ = family
+    for thread in story.threads:
+        if thread.ref == ref and thread.family == name:
+            break
+    else:
+        if len(story.threads) >= config.max_refs:
+            story.threads.remove(min(story.threads, key=_least_needed))
+            unpaired[OVER_CAPACITY] += 1
+        thread = Thread(name, ref, [])
+        story.threads.append(thread)
+    moments = thread.moments
+    if moment in moments:
+        return None
+    if moment[0] <= thread.floor_ms:
+        unpaired[BEYOND_HISTORY] += 1
+        return None
+    held = thread.held or NOTHING_HELD
+    old = machine(held, moments)
+    insort(moments, moment)
+    new = machine(held, moments)
+    if old.problems != new.problems:
+        unpaired.update(Counter(new.problems) - Counter(old.problems))
+    thread.until_ms = _until_ms(family, config, new.held, moments[-1][0])
+    if len(moments) > config.max_moments:
+        cut = len(moments) - config.max_moments // 2
+        thread.held, thread.floor_ms = machine(held, moments[:cut]).held, moments[cut - 1][0]
+        del moments[:cut]
+        unpaired[HISTORY_TRIMMED] += cut
+    before, after = _facts(old), _facts(new)
+    gained = [fact for fact in after if fact not in before]
+    lost = [fact for fact in before if fact not in after]
+    return (gained, lost) if gained or lost else None
+
+
+def _until_ms(family: Family, config: CustomerConfig, held: Held, newest_ms: int) -> int:
+    """Up to which newest event of the customer a history is needed; 0: as long as it stays like this."""
+    machine = family.machine
+    if isinstance(machine, Journey):
+        if held.is_open:
+            newest_ms = max(newest_ms, machine.counted_ms(held.since_ms))
+        return newest_ms + config.stray_ms
+    if held.is_open:
+        return 0
+    if family.name == TICKETS and (held.since_ms >= 0 or held.session_ms >= 0):
+        return newest_ms + config.ticket_history_ms
+    return newest_ms + config.stray_ms
+
+
+def _facts(outcome: Outcome) -> list[Fact]:
+    """All facts of a history. No two are alike: of one reference, nothing begins and ends twice at once."""
+    return outcome.settled + outcome.pending
+
+
+def _least_needed(thread: Thread) -> tuple[bool, bool, int]:
+    """Order in which histories are dropped: what is over first, subscriptions last, each the oldest first."""
+    newest_ms = thread.moments[-1][0] if thread.moments else thread.floor_ms
+    return thread.family == SUBSCRIPTIONS, not thread.until_ms, thread.until_ms or newest_ms
