@@ -27,7 +27,7 @@ class ChurnRate:
     """Customers lost in the period per hundred subscribed at its start."""
 
     name: Final = "churn_rate"
-    family: Final = "rates"
+    family: Final = "customers"
     unit: Final = "percent"
     better: Final = "lower"
     stems: Final = ("subscribers",)
@@ -48,7 +48,7 @@ class RetentionRate:
     """Customers at the end less those new in the period, per hundred subscribed at its start."""
 
     name: Final = "retention_rate"
-    family: Final = "rates"
+    family: Final = "customers"
     unit: Final = "percent"
     better: Final = "higher"
     stems: Final = ("subscribers",)
