@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream.measures.intervals import student
 from stream.measures.metric import NOTHING, MetricValue, Scale, on_scale
+from stream.measures.moments import Moments, of_scores
 
 if TYPE_CHECKING:
     from stream.measures.stats import Observation, Stats
@@ -81,6 +82,15 @@ class Ces:
         if around is not None:
             interval = (max(low, low + around[0] / per_point), min(high, low + around[1] / per_point))
         return MetricValue(value=mean, n=count, interval=interval, confidence=confidence, parts=parts)
+
+    def moments(self, stats: Stats) -> Moments | None:
+        """Of answers on their own scale; None where scales or directions are mixed."""
+        keys = [key for key in stats if key.startswith("ces|")]
+        if len(keys) != 1:
+            return None
+        low, high, per_point, _ = _part(keys[0])
+        found = of_scores(stats[keys[0]], span=round((high - low) * per_point), per_unit=per_point)
+        return None if found is None else found._replace(mean=low + found.mean, of=keys[0])
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream.measures.intervals import wilson
 from stream.measures.metric import NOTHING, MetricValue, Scale, on_scale, oriented
+from stream.measures.moments import Moments, of_hits
 
 if TYPE_CHECKING:
     from stream.measures.stats import Observation, Stats
@@ -47,3 +48,8 @@ class Csat:
             confidence=confidence,
             parts={"satisfied": satisfied / n},
         )
+
+    def moments(self, stats: Stats) -> Moments | None:
+        """Of answers that are satisfied, 100, or not, 0."""
+        vec = stats.get("csat")
+        return None if vec is None else of_hits(*vec)

@@ -45,6 +45,10 @@ class Count(NamedTuple):
     exact: bool
     relative_error: float
 
+    def vector(self) -> list[int]:
+        """[n, 1 if exact, relative error in 1e-4]: the part ``customers`` of a window's sums."""
+        return [self.n, int(self.exact), round(10_000 * self.relative_error)]
+
 
 class _Level:
     """The sample of one level.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream.measures.intervals import student
 from stream.measures.metric import NOTHING, MetricValue
+from stream.measures.moments import Moments, of_amounts
 from stream.measures.sketch import block, bucket, quantiles
 
 if TYPE_CHECKING:
@@ -69,3 +70,8 @@ class Duration:
         around = student(n, total, squares, confidence)
         interval = None if around is None else (max(0.0, around[0] / _MS), around[1] / _MS)
         return MetricValue(value=mean, n=n, interval=interval, confidence=confidence, parts=parts)
+
+    def moments(self, stats: Stats) -> Moments | None:
+        """Of single durations, in seconds."""
+        vec = stats.get(self.name)
+        return None if vec is None else of_amounts(vec, per_unit=_MS)

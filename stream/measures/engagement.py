@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream.measures.intervals import student
 from stream.measures.metric import NOTHING, MetricValue, Scale, on_scale, oriented
+from stream.measures.moments import Moments, of_scores
 
 if TYPE_CHECKING:
     from stream.measures.stats import Observation, Stats
@@ -62,3 +63,13 @@ class Engagement:
             interval = (max(float(_LEVELS[0]), around[0]), min(float(_LEVELS[-1]), around[1]))
         parts = {name: count / n for name, count in zip(_NAMES, vec, strict=True)}
         return MetricValue(value=total / n, n=n, interval=interval, confidence=confidence, parts=parts)
+
+    def moments(self, stats: Stats) -> Moments | None:
+        """Of levels from 20 to 100."""
+        vec = stats.get("engagement")
+        if vec is None:
+            return None
+        above = [level - _LEVELS[0] for level in _LEVELS]
+        total, squares = sum(map(mul, above, vec)), sum(map(mul, [each * each for each in above], vec))
+        found = of_scores((sum(vec), total, squares), span=above[-1])
+        return None if found is None else found._replace(mean=_LEVELS[0] + found.mean)

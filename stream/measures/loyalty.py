@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream.measures.intervals import student
 from stream.measures.metric import NOTHING, MetricValue, Scale, on_scale, oriented
+from stream.measures.moments import Moments, of_scores
 
 if TYPE_CHECKING:
     from stream.measures.stats import Observation, Stats
@@ -47,3 +48,8 @@ class Loyalty:
         return MetricValue(
             value=total / (n * _UNITS), n=n, interval=interval, confidence=confidence, parts={}
         )
+
+    def moments(self, stats: Stats) -> Moments | None:
+        """Of places on 0..100."""
+        vec = stats.get("loyalty")
+        return None if vec is None else of_scores(vec, span=_TOP * _UNITS, per_unit=_UNITS)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from stream.measures.intervals import adjusted_wald
 from stream.measures.metric import NOTHING, MetricValue, Scale, on_scale, oriented
+from stream.measures.moments import Moments
 
 if TYPE_CHECKING:
     from stream.measures.stats import Observation, Stats
@@ -60,3 +61,13 @@ class Nps:
             confidence=confidence,
             parts={"promoters": promoters / n, "passives": passives / n, "detractors": detractors / n},
         )
+
+    def moments(self, stats: Stats) -> Moments | None:
+        """Of answers worth 100, 0 or -100, the variance with the three more of the adjusted Wald interval."""
+        vec = stats.get("nps")
+        if vec is None or (n := sum(vec)) <= 0:
+            return None
+        promoters, _, detractors = vec
+        for_it, against = (promoters + 0.75) / (n + 3), (detractors + 0.75) / (n + 3)
+        variance = for_it + against - (for_it - against) ** 2
+        return Moments(n, 100 * (promoters - detractors) / n, 100 * 100 * variance)

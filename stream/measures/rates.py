@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from stream.measures.intervals import wilson
 from stream.measures.metric import NOTHING, MetricValue
+from stream.measures.moments import Moments, of_hits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,11 @@ class Rate:
         n, hits = vec
         return share(hits, n, confidence, {self._hits: hits / n})
 
+    def moments(self, stats: Stats) -> Moments | None:
+        """Of events that are hits, 100, or not, 0; None where the rate is no proportion."""
+        vec = stats.get(self._key)
+        return None if vec is None else of_hits(vec[1], vec[0])
+
 
 class Abandonment:
     """Journeys abandoned, of all that ended. Parts ``ended|<journey>``: [ended, abandoned]."""
@@ -86,6 +92,11 @@ class Abandonment:
                 n += ended
                 hits += abandoned
         return share(hits, n, confidence, parts)
+
+    def moments(self, stats: Stats) -> Moments | None:
+        """Of journeys that were abandoned, 100, or finished, 0."""
+        vecs = [vec for key, vec in stats.items() if key.startswith(_ENDED) and vec[0] > 0]
+        return of_hits(sum(vec[1] for vec in vecs), sum(vec[0] for vec in vecs))
 
 
 REFERRAL_RATE: Final = Rate("referral_rate", "purchases", "referred", "higher")

@@ -95,6 +95,8 @@ def test_exact_up_to_the_capacity():
     distinct.add(rng.getrandbits(BITS), 3)
     n, exact, error = distinct.count(0, 4)
     assert (exact, n > 100, 0.05 < error < 0.2) == (False, True, True)
+    assert distinct.count(0, 4).vector() == [n, 0, round(10_000 * error)]
+    assert distinct.count(4, 4).vector() == [0, 1, 0]
 
 
 def test_the_stated_error_is_the_error():
