@@ -13,15 +13,18 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench import latency, load
+from bench import latency, load, measures
 from bench.counts import COUNTS, CUSTOMERS, TOPIC, decode_count, decode_customer
 from stream import topics
 from stream.brokers import admin
 from stream.brokers.kafka import KafkaServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WITHIN_S = 1800
 
@@ -150,6 +153,22 @@ def latencies(kafka: KafkaServer, rate: int) -> dict[str, Any]:
     return latency.measure(kafka.bootstrap, f"latency-{rate}", rate)
 
 
+def on_kafka(kafka: KafkaServer, wanted: list[str], n: int, stock_n: int) -> dict[str, Any]:
+    """What needs a broker."""
+    result: dict[str, Any] = {}
+    if "engine" in wanted or "pipeline" in wanted:
+        result |= engine_and_stock(kafka, n, stock_n)
+    if "pipeline" in wanted:
+        result["pipeline"] = pipeline(kafka, n, result["events_per_s"])
+    if "latency" in wanted:
+        result["latency"] = [latencies(kafka, rate) for rate in (2_000, 10_000)]
+    return result
+
+
+ON_KAFKA = ("engine", "pipeline", "latency")
+ALONE: dict[str, Callable[[], Any]] = {"measures": measures.measure}
+
+
 def main() -> None:
     """Run all of it, or what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -157,17 +176,17 @@ def main() -> None:
     parser.add_argument(
         "--stock-events", type=int, default=100_000, help="stock Faust gets fewer: it is slow"
     )
-    parser.add_argument("--only", choices=["engine", "pipeline", "latency"], action="append")
+    parser.add_argument("--only", choices=[*ON_KAFKA, *ALONE], action="append")
     given = parser.parse_args()
-    wanted = given.only or ["engine", "pipeline", "latency"]
+    wanted = given.only or [*ON_KAFKA, *ALONE]
     result: dict[str, Any] = {}
-    with KafkaServer() as kafka:  # one broker for all: a fresh JVM is slow for its first minute
-        if "engine" in wanted or "pipeline" in wanted:
-            result |= engine_and_stock(kafka, given.events, given.stock_events)
-        if "pipeline" in wanted:
-            result["pipeline"] = pipeline(kafka, given.events, result["events_per_s"])
-        if "latency" in wanted:
-            result["latency"] = [latencies(kafka, rate) for rate in (2_000, 10_000)]
+    for name in wanted:
+        if name in ALONE:
+            say(f"{name} …")
+            result[name] = ALONE[name]()
+    if any(name in ON_KAFKA for name in wanted):
+        with KafkaServer() as kafka:  # one broker for all: a fresh JVM is slow for its first minute
+            result |= on_kafka(kafka, wanted, given.events, given.stock_events)
     print(json.dumps(result))
 
 
