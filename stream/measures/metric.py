@@ -21,6 +21,9 @@ NOTHING: Final[Stats] = {}
 """Sums of nothing. Shared: never added to."""
 
 
+_WIDEST: Final = 1e300  # beyond that, arithmetic with a scale's width overflows
+
+
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """A figure a value is held against: a goal, a baseline, a benchmark.
 
@@ -138,11 +141,11 @@ class ReplyMetric(Metric, Protocol):
 
 
 def on_scale(score: float, scale: Scale) -> bool:
-    """Whether the scale is one (low < high, both finite) and the score lies on it; False for NaN."""
+    """Whether the scale is one (low < high, not absurdly far apart) and the score lies on it; False for NaN."""
     low, high = scale
-    return float("-inf") < low <= score <= high < float("inf") and low < high
+    return low <= score <= high and 0 < high - low < _WIDEST
 
 
 def oriented(score: float, scale: Scale, higher_is_better: bool) -> float:
     """The score as if asked with the highest as the best: mirrored on its scale where it was not."""
-    return score if higher_is_better else scale[0] + scale[1] - score
+    return score if higher_is_better else scale[1] - (score - scale[0])

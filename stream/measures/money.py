@@ -109,19 +109,26 @@ class LifetimeValue:
     def value(self, stats: Stats, confidence: float, ever: Stats = NOTHING) -> MetricValue | None:
         """The sum; n is the number of customers acquired, the part ``per_customer`` the sum by them.
 
+        None without customers. In a slice they count where they were acquired and money where it was spent:
+        per customer is right for what a customer does not change, a segment say, and not for a channel.
+
         No interval: a customer's purchases are not independent, and spread between customers is not kept.
         With several currencies the value is None, and the parts are the sums by currency.
         """
+        n = stats.get("acquired", (0,))[0]
         sums = _by_currency(stats, "revenue")
-        if not sums:
+        if n <= 0 or not sums:
             return None
-        n = max(0, stats.get("acquired", (0,))[0])
         if len(sums) > 1:
             return _mixed(sums, confidence, n)
         currency, (_, total, _) = sums[0]
-        parts = {"per_customer": total / (n * UNITS)} if n else {}
         return MetricValue(
-            value=total / UNITS, n=n, interval=None, confidence=confidence, parts=parts, currency=currency
+            value=total / UNITS,
+            n=n,
+            interval=None,
+            confidence=confidence,
+            parts={"per_customer": total / (n * UNITS)},
+            currency=currency,
         )
 
 

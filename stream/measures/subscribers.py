@@ -19,7 +19,7 @@ _NONE: Final = (0, 0, 0)
 
 def _parts(stats: Stats, ever: Stats) -> dict[str, int]:
     net, started, lost = stats.get("subscribers", _NONE)
-    at_end = ever.get("subscribers", _NONE)[0]
+    at_end = ever["subscribers"][0]
     return {"at_start": at_end - net, "started": started, "lost": lost, "at_end": at_end}
 
 
@@ -40,6 +40,8 @@ class ChurnRate:
         Those who came within the period and left again are among the lost, so it may exceed 100; then there
         is no interval. Parts, all counts: ``at_start``, ``started``, ``lost``, ``at_end``.
         """
+        if "subscribers" not in ever:
+            return None
         parts = _parts(stats, ever)
         return share(parts["lost"], parts["at_start"], confidence, parts)
 
@@ -60,5 +62,7 @@ class RetentionRate:
 
         100 less the churn rate, so where that exceeds 100 this is negative and has no interval.
         """
+        if "subscribers" not in ever:
+            return None
         parts = _parts(stats, ever)
         return share(parts["at_end"] - parts["started"], parts["at_start"], confidence, parts)

@@ -14,6 +14,8 @@ from stream.measures.intervals import (
     _t_expansion,
     _t_outside,
     adjusted_wald,
+    compound_poisson,
+    poisson_score,
     student,
     t_quantile,
     wilson,
@@ -87,6 +89,36 @@ def test_student_by_hand():
     assert student(5, 43, 381, 0.95) == pytest.approx((8.6 - 2.0777, 8.6 + 2.0777), abs=1e-4)
     assert student(1, 43, 43 * 43, 0.95) is None
     assert student(2, 10, 50, 0.95) == (5, 5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 1000])
+def test_poisson_score_solves_its_equation(count):
+    """At its ends the count is z standard deviations from the mean; of no events the lower end is 0."""
+    z = z_quantile(0.95)
+    for end in poisson_score(count, 0.95):
+        assert (count - end) ** 2 == pytest.approx(z * z * end, abs=1e-9)
+    assert (poisson_score(count, 0.95)[0] == 0) == (count == 0)
+
+
+def test_compound_poisson_of_equal_amounts():
+    """A total of n equal amounts has the interval of a Poisson count, times the amount; mirrored below 0."""
+    low, high = poisson_score(12, 0.9)
+    assert compound_poisson(12 * 7, 12 * 49, 0.9) == pytest.approx((7 * low, 7 * high))
+    assert compound_poisson(-12 * 7, 12 * 49, 0.9) == pytest.approx((-7 * high, -7 * low))
+
+
+@pytest.mark.parametrize(("total", "squares"), [(0, 200), (1, 201), (-1, 201)])
+def test_compound_poisson_of_amounts_that_cancel(total, squares):
+    """Where gains and losses nearly cancel, the interval is the plain one, around the total."""
+    half = z_quantile(0.95) * sqrt(squares)
+    assert compound_poisson(total, squares, 0.95) == pytest.approx((total - half, total + half))
+
+
+@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=30))
+def test_compound_poisson_holds_the_total_and_its_sign(amounts):
+    """The interval of gains alone holds their total and does not cross 0."""
+    low, high = compound_poisson(sum(amounts), sum(x * x for x in amounts), 0.95)
+    assert 0 < low < sum(amounts) < high
 
 
 @given(st.integers(1, 10**6), st.data())

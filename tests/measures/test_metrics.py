@@ -1,4 +1,4 @@
-"""Each metric by a table of worked examples."""
+"""Metrics of replies: what is exact, what is mixed, what is refused. Worked examples are in ``examples``."""
 
 from __future__ import annotations
 
@@ -8,49 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.measures import METRICS, Stats, add, all_values, is_empty, merge, observation, subtract, value_of
+from stream.measures import Stats, add, is_empty, merge, observation, subtract, value_of
 from stream.measures.ces import units
-
-DEFAULT = {"nps": (0.0, 10.0), "csat": (1.0, 5.0), "ces": (1.0, 7.0)}
+from tests.measures.examples import replies, sums
 
 
 def collect(metric, scores, scale=None, higher_is_better=True) -> Stats:
     """Sum of what the scores observe."""
-    stats: Stats = {}
-    for score in scores:
-        seen = observation(metric, score, scale or DEFAULT[metric], higher_is_better)
-        assert seen is not None
-        add(stats, *seen)
-    return stats
-
-
-@pytest.mark.parametrize(
-    ("metric", "scores", "scale", "higher", "expected"),
-    [
-        ("nps", [10] * 88 + [3] * 8 + [7] * 4, None, True, 80),
-        ("nps", [9, 10], None, True, 100),
-        ("nps", [0, 6], None, True, -100),
-        ("nps", [7, 8], None, True, 0),
-        ("nps", [9, 6, 6], (1, 10), True, -100 / 3),
-        ("nps", [6.5, 8.5], None, True, 0),
-        ("nps", [5, 3], (0, 5), True, 0),
-        ("nps", [0, 1, 10], None, False, 100 / 3),
-        ("csat", [5] * 20 + [4] * 17 + [3] * 13, None, True, 74),
-        ("csat", [8, 9, 10, 7], (1, 10), True, 75),
-        ("csat", [1, 2, 3], None, False, 200 / 3),
-        ("ces", [10, 10, 8, 6, 9], (1, 10), True, 8.6),
-        ("ces", [10, 10, 8, 6, 9], (1, 10), False, 8.6),
-        ("ces", [1.25, 6.5], None, True, 3.875),
-        ("ces", [0, 100, 50], (0, 100), True, 50),
-        ("ces", [1, 1, 1], (1, 5), True, 1),
-    ],
-)
-def test_value(metric, scores, scale, higher, expected):
-    """Every worked example gives its figure, exactly where it is a short decimal."""
-    value = value_of(metric, collect(metric, scores, scale, higher), 0.95)
-    assert value is not None
-    assert value.value == pytest.approx(expected, abs=1e-12)
-    assert value.n == len(scores)
+    return sums(replies(metric, scores, scale, higher_is_better))
 
 
 def test_worked_examples_are_exact():
@@ -60,36 +25,12 @@ def test_worked_examples_are_exact():
     assert value_of("nps", collect("nps", [10] * 88 + [1] * 8 + [8] * 4), 0.95).value == 80
 
 
-def test_parts():
-    """Parts are the fractions behind a value; CES gives its place on 0 to 100."""
-    nps = value_of("nps", collect("nps", [10, 9, 8, 0]), 0.95)
-    assert nps.parts == {"promoters": 0.5, "passives": 0.25, "detractors": 0.25}
-    assert value_of("csat", collect("csat", [5, 1, 1, 1]), 0.95).parts == {"satisfied": 0.25}
-    assert value_of("ces", collect("ces", [7, 4]), 0.95).parts == {"normalised": 75}
-    assert value_of("ces", collect("ces", [1, 4], None, False), 0.95).parts == {"normalised": 75}
-
-
-def test_mixed_scales_of_effort():
-    """Effort on several scales has no value of its own, only the normalised mean over all answers."""
-    stats = collect("ces", [7, 7, 7])
-    merge(stats, collect("ces", [1], (1, 10)))
-    value = value_of("ces", stats, 0.95)
-    assert (value.value, value.interval, value.n, value.parts) == (None, None, 4, {"normalised": 75})
-
-
 def test_effort_asked_both_ways_is_mixed():
     """Two directions on one scale are never averaged into one figure."""
     stats = collect("ces", [7])
     merge(stats, collect("ces", [1], None, False))
     assert value_of("ces", stats, 0.95).value is None
     assert value_of("ces", stats, 0.95).parts["normalised"] == 100
-
-
-def test_nothing_is_absent():
-    """No observations give no value, never 0."""
-    assert all_values({}, 0.95) == {}
-    assert [value_of(name, {}, 0.95) for name in METRICS] == [None] * len(METRICS)
-    assert value_of("unheard_of", {}, 0.95) is None
 
 
 @pytest.mark.parametrize(
