@@ -32,6 +32,8 @@ class Reason(StrEnum):
     """Too long, too short, too many, not finite, outside its scale or its vocabulary."""
     BAD_SCALE = "bad_scale"
     """A scale is not two finite numbers in rising order, or not the metric's only one."""
+    SCALE_CONFLICT = "scale_conflict"
+    """A reply gives another scale, direction or metric than its question is declared with."""
     TOO_LATE = "too_late"
     """The event is older than the late horizon allows behind its partition's watermark."""
     TOO_EARLY = "too_early"

@@ -19,7 +19,7 @@ from schemas.metrics import Metrics
 from schemas.reply import Reply
 from schemas.touchpoint import Touchpoint
 
-VERSION: Final = "1.0.0"
+VERSION: Final = "1.1.0"
 """Of the contracts, not of the program: additions raise the minor, anything else the major number."""
 
 MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(

@@ -16,12 +16,15 @@ from schemas.deadletter import Reason
 from schemas.reply import Reply
 from schemas.times import to_ms
 from schemas.touchpoint import Touchpoint
-from stream.intake.event import Event, Limits, Rejection
+from stream.intake.event import NONE_DECLARED, Event, Limits, Rejection
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic_core import ErrorDetails
 
     from schemas.record import Record
+    from stream.intake.event import Asked
 
 # Raw keeps unknown fields unread, as the fast path does: only what the contract names is judged.
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -44,20 +47,21 @@ _RULES: Final = {
 _OWN: Final = {reason.value: reason for reason in Reason}
 
 
-def judge(text: str, limits: Limits) -> Event | Rejection:
+def judge(text: str, limits: Limits, questions: Mapping[str, Asked] = NONE_DECLARED) -> Event | Rejection:
     """Decide on one bare record by the pydantic models; slower than the fast path, and complete.
 
     Args:
         text: JSON, already checked for size and depth.
         limits: of which only ``max_attributes`` matters here.
+        questions: what is declared of the replies to a question.
     """
     try:
-        return _judge(text, limits)
+        return _judge(text, limits, questions)
     except RecursionError:  # the caller is deep itself: the limit on depth is far below the parsers'
         return Rejection(Reason.TOO_DEEP, "$: too many levels")
 
 
-def _judge(text: str, limits: Limits) -> Event | Rejection:
+def _judge(text: str, limits: Limits, questions: Mapping[str, Asked]) -> Event | Rejection:
     try:
         raw = _fields(text)
     except msgspec.ValidationError:
@@ -70,13 +74,28 @@ def _judge(text: str, limits: Limits) -> Event | Rejection:
     known = _values(raw, model)
     if isinstance(known, Rejection):
         return known
+    asked = _asked(known, questions) if model is Reply else None
     try:
         record = model.model_validate(known)
     except ValidationError as error:
         return _rejection(error.errors(include_url=False)[0])
     if isinstance(record, Touchpoint) and len(record.attributes or ()) > limits.max_attributes:
         return Rejection(Reason.OUT_OF_RANGE, f"$.attributes: at most {limits.max_attributes} entries")
+    for name in () if asked is None else ("metric", "scale", "higher_is_better"):
+        if getattr(asked, name) not in {None, getattr(record, name)}:
+            return Rejection(Reason.SCALE_CONFLICT, f"$.{name}: must be as declared for its question")
     return event_of(record)
+
+
+def _asked(known: dict[str, Any], questions: Mapping[str, Asked]) -> Asked | None:
+    """What is declared of a reply's question; what the reply does not say is filled in from it."""
+    question = known.get("question")
+    asked = questions.get(question) if isinstance(question, str) else None
+    if asked is not None and asked.metric in (None, known["metric"]):
+        for name in ("scale", "higher_is_better"):
+            if known.get(name) is None:
+                known[name] = getattr(asked, name)
+    return asked
 
 
 def event_of(record: Record) -> Event:

@@ -17,11 +17,18 @@ reason                of a record that
 ``bad_time``          has a time that is naive, no RFC 3339, or outside 1970..9999
 ``out_of_range``      has a text, number or object beyond its bounds, or an unknown word
 ``bad_scale``         has a scale that is no two rising finite numbers, or not NPS's [0, 10]
+``scale_conflict``    gives another scale, direction or metric than declared for its question
 ``too_late``          (decided later, on the watermark: not by this room)
 ``too_early``         (the same)
 ====================  =========================================================================
 
 Of a key given twice the last counts. Fields unknown to the record's kind are skipped unread.
+
+A declared question lends its scale and direction to replies that give none; with its scale, a score outside it
+is ``out_of_range``. Of several reasons that about the record by itself is named, then ``scale_conflict``. Two
+scales for one question that is not declared are no error: what is measured on each is kept apart.
+
+Any finite ``value`` is taken, also a negative one: money given back, such as a refund.
 """
 
 from __future__ import annotations
@@ -37,20 +44,28 @@ from schemas.reply import SCALES
 from schemas.times import EPOCH, MAX_MS, MIN_MS, to_ms
 from stream.intake import cloudevent
 from stream.intake.contract import judge
-from stream.intake.event import Event, Limits, Rejection
+from stream.intake.event import NONE_DECLARED, Event, Limits, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from stream.intake.event import Asked
 
 _read = msgspec.json.Decoder(Event).decode
 _SCALES: Final = dict(SCALES)  # a plain dict is looked up faster than a read-only view
 _NPS: Final = SCALES["nps"]
 _DAY_MS: Final = 86_400_000
 _TOKENS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_LETTER: Final = re.compile(r"\\u00[567]")  # an escape that may spell a letter of a field's name
 _NOT_UTF8: Final = Rejection(Reason.NOT_JSON, "$: must be UTF-8")
 
 
-def decode(value: bytes | None, headers: Sequence[tuple[str, bytes]], limits: Limits) -> Event | Rejection:
+def decode(
+    value: bytes | None,
+    headers: Sequence[tuple[str, bytes]],
+    limits: Limits,
+    questions: Mapping[str, Asked] = NONE_DECLARED,
+) -> Event | Rejection:
     """Read one Kafka record: bare JSON, or a CloudEvent in structured or binary mode.
 
     Pure; never raises, whatever the bytes.
@@ -59,6 +74,7 @@ def decode(value: bytes | None, headers: Sequence[tuple[str, bytes]], limits: Li
         value: the record's value; None is a tombstone and is refused.
         headers: the record's headers; only ``content-type`` and ``ce_*`` are looked at.
         limits: how much a record may ask for.
+        questions: what is declared of the replies to a question.
     """
     if value is None:
         return Rejection(Reason.NOT_JSON, "$: no value")
@@ -75,14 +91,14 @@ def decode(value: bytes | None, headers: Sequence[tuple[str, bytes]], limits: Li
     if ("[" in text or text.rfind("{") > 0) and _too_deep(text, limits.max_depth):
         return _deeper_than(limits)
     if '"specversion"' in text and not in_binary_mode:
-        return _structured(text, limits)
-    return _record(text, limits)
+        return _structured(text, limits, questions)
+    return _record(text, limits, questions)
 
 
-def _structured(text: str, limits: Limits) -> Event | Rejection:
+def _structured(text: str, limits: Limits, questions: Mapping[str, Asked]) -> Event | Rejection:
     inner = cloudevent.unwrap(text)
     if inner is None:
-        return _record(text, limits)
+        return _record(text, limits, questions)
     if isinstance(inner, Rejection):
         return inner
     try:
@@ -91,19 +107,19 @@ def _structured(text: str, limits: Limits) -> Event | Rejection:
         return Rejection(Reason.NOT_JSON, "$.data_base64: must be UTF-8")
     if isinstance(inner, bytes) and _too_deep(data, limits.max_depth):
         return _deeper_than(limits)
-    result = _record(data, limits)
+    result = _record(data, limits, questions)
     if isinstance(result, Rejection):
         return Rejection(result.reason, result.detail.replace("$", "$.data", 1))
     return result
 
 
-def _record(text: str, limits: Limits) -> Event | Rejection:
+def _record(text: str, limits: Limits, questions: Mapping[str, Asked] = NONE_DECLARED) -> Event | Rejection:
     if "\\" in text and "\\u0000" in text:  # perhaps a NUL character
-        return judge(text, limits)
+        return judge(text, limits, questions)
     try:
         event = _read(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return judge(text, limits)
+        return judge(text, limits, questions)
     # The event is this function's own until it is returned: what the reader left in wire form is
     # put right in place, at a third of the cost of building a second one.
     moment: Any = event.time_ms
@@ -113,11 +129,31 @@ def _record(text: str, limits: Limits) -> Event | Rejection:
         force_setattr(event, "time_ms", moment)
     if MIN_MS <= moment <= MAX_MS:
         if event.metric is not None:
-            if _is_reply(event):
+            asked = questions.get(event.question) if questions and event.question is not None else None
+            if (asked is None or _as_asked(event, asked, text)) and _is_reply(event):
                 return event
         elif event.kind is not None and _is_touchpoint(event, limits):
             return event
-    return judge(text, limits)
+    return judge(text, limits, questions)
+
+
+def _as_asked(event: Event, asked: Asked, text: str) -> bool:
+    """Fill in what is declared of a reply's question; False where the reply may say otherwise."""
+    if asked.metric is not None and asked.metric != event.metric:
+        return False
+    if asked.scale is not None:
+        if event.scale is None:
+            force_setattr(event, "scale", asked.scale)
+        elif event.scale != asked.scale:
+            return False
+    better, given = asked.higher_is_better, event.higher_is_better
+    if better is None or given is better:
+        return True
+    # True is also what a reply reads as that does not say.
+    if given is False or '"higher_is_better"' in text or _LETTER.search(text):
+        return False
+    force_setattr(event, "higher_is_better", better)
+    return True
 
 
 def _is_reply(event: Event) -> bool:

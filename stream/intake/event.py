@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Protocol
 
 import msgspec
 from msgspec import Meta, field
@@ -16,6 +17,8 @@ from schemas.touchpoint import MAX_ATTRIBUTES, MAX_INT, MAX_KIND, MIN_INT
 # What a program sees (left) and what msgspec checks while it reads the JSON (right). `decode` turns
 # the second into the first, so every `Event` outside this room is of the first kind.
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     _Time = int
     _EventId = str
     _CustomerId = str
@@ -74,6 +77,20 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     survey: str | None = None
     comment: _Comment | None = None
     in_reply_to: _EventId | None = None
+
+
+class Asked(Protocol):
+    """What is declared of all replies to a question; None: as the reply says."""
+
+    @property
+    def metric(self) -> str | None: ...  # noqa: D102
+    @property
+    def scale(self) -> tuple[float, float] | None: ...  # noqa: D102
+    @property
+    def higher_is_better(self) -> bool | None: ...  # noqa: D102
+
+
+NONE_DECLARED: Final[Mapping[str, Asked]] = MappingProxyType({})
 
 
 class Rejection(msgspec.Struct, frozen=True):

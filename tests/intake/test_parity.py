@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -175,6 +176,68 @@ def test_decode_and_the_models_agree(document: dict[str, Any], ascii_only: bool)
         assert [type(value) for value in field_values(decoded)] == [type(v) for v in field_values(expected)]
 
 
+asked = st.builds(
+    SimpleNamespace,
+    metric=st.none() | st.sampled_from(get_args(Metric)),
+    scale=st.none() | st.sampled_from([(0.0, 10.0), (1.0, 5.0), (1.0, 7.0), (1.0, 10.0), (-1.0, 1.0)]),
+    higher_is_better=st.none() | st.booleans(),
+)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> dict[str, Any]:
+    """A reply to a question that may be declared, which says much, little or nonsense of its scale."""
+    document = dict(draw(good_replies()))
+    document["question"] = draw(st.sampled_from(["q", "q", "q", "other", None, 5, []]))
+    for name, values in {
+        "metric": st.sampled_from([*get_args(Metric), "?"]),
+        "scale": st.none() | st.sampled_from([[0, 10], [1, 5], [1, 7], [1.0, 10], [-1, 1], [5, 1], 7]),
+        "higher_is_better": st.none() | st.booleans() | st.just("yes"),
+        "score": st.integers(-2, 12),
+        "comment": st.sampled_from(["\u00e8 vero", '"higher_is_better"', None]),
+    }.items():
+        if draw(st.booleans()):
+            document[name] = draw(values)
+        elif draw(st.booleans()):
+            document.pop(name, None)
+    return document
+
+
+def as_declared(document: dict[str, Any], declared: SimpleNamespace) -> Event | str | None:
+    """By the rule itself: what the question lends is filled in, the models judge, what contradicts is refused."""
+    lent = dict(document)
+    concerned = document.get("question") == "q" and document.get("metric") is not None
+    if concerned and declared.metric in (None, document.get("metric")):
+        for name in ("scale", "higher_is_better"):
+            if document.get(name) is None and getattr(declared, name) is not None:
+                lent[name] = getattr(declared, name)
+    event = by_pydantic(wire(lent))
+    if event is None or not concerned:
+        return event
+    said = (event.metric, event.scale, event.higher_is_better)
+    wanted = (declared.metric, declared.scale, declared.higher_is_better)
+    same = all(want is None or want == each for want, each in zip(wanted, said, strict=True))
+    return event if same else "scale_conflict"
+
+
+@settings(max_examples=400, deadline=None)
+@given(answers(), asked, st.booleans())
+def test_declared_questions_are_read_alike(
+    document: dict[str, Any], declared: SimpleNamespace, escaped: bool
+) -> None:
+    """What a question lends and what contradicts it is the same for the fast path and for the models."""
+    raw = wire(document, ascii_only=False)
+    if escaped:  # a field's name may be spelt in escapes
+        raw = raw.replace(b"higher_is_better", rb"higher_is_b\u0065tter")
+    decoded = decode(raw, (), Limits(), {"q": declared})
+    expected = as_declared(document, declared)
+    if isinstance(expected, Event):
+        assert decoded == expected
+    else:
+        assert isinstance(decoded, Rejection)
+        assert (decoded.reason == "scale_conflict") == (expected == "scale_conflict")
+
+
 @settings(max_examples=100, deadline=None)
 @given(good_records)
 def test_what_fits_takes_the_fast_path(document: dict[str, Any]) -> None:
@@ -184,6 +247,20 @@ def test_what_fits_takes_the_fast_path(document: dict[str, Any]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decode_module, "judge", lambda *_: pytest.fail("asked the models"))
         assert isinstance(decode_module._record(text, Limits()), Event)
+
+
+@pytest.mark.parametrize("said", [{}, {"scale": [1, 10]}, {"scale": [1, 10], "comment": "\u00e8"}])
+@pytest.mark.parametrize("better", [None, True, False])
+def test_what_a_question_lends_takes_the_fast_path(said: dict[str, Any], better: bool | None) -> None:
+    """The models are not asked for a reply that leaves out what its question is declared with."""
+    document = {**dict.fromkeys(("event_id", "customer_id"), "x"), "occurred_at": 0, "metric": "ces"}
+    text = json.dumps({**document, "score": 9, "question": "q", **said})
+    declared = SimpleNamespace(metric="ces", scale=(1.0, 10.0), higher_is_better=better)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode_module, "judge", lambda *_: pytest.fail("asked the models"))
+        event = decode_module._record(text, Limits(), {"q": declared})
+    assert isinstance(event, Event)
+    assert (event.scale, event.higher_is_better) == ((1.0, 10.0), better is not False)
 
 
 def field_values(event: object) -> list[Any]:

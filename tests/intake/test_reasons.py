@@ -2,6 +2,7 @@
 
 import base64
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ TOUCHPOINT: dict[str, Any] = {
     "kind": "purchase",
 }
 ENVELOPE: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "reply"}
+DECLARED = {"effort": SimpleNamespace(metric="ces", scale=(1.0, 10.0), higher_is_better=False)}
 GONE = object()
 
 
@@ -236,6 +238,29 @@ BAD: list[tuple[bytes | None, str, str]] = [
     (reply(scale=[1, 10**400]), "bad_scale", "$.scale: must be two finite numbers"),
     (reply(scale=[1, 7]).replace(b"7", b"1e999"), "bad_scale", "$.scale: must be finite"),
     (reply(metric="nps", scale=[1, 10]), "bad_scale", "$.scale: must be [0, 10] for nps"),
+    # declared questions
+    (reply(question="effort", score=11), "out_of_range", "$.score: must lie within the scale"),
+    (reply(question="effort", scale=[10, 1]), "bad_scale", "$.scale: minimum must be below maximum"),
+    (
+        reply(question="effort", scale=[1, 7]),
+        "scale_conflict",
+        "$.scale: must be as declared for its question",
+    ),
+    (
+        reply(question="effort", metric="csat"),
+        "scale_conflict",
+        "$.metric: must be as declared for its question",
+    ),
+    (
+        reply(question="effort", higher_is_better=True),
+        "scale_conflict",
+        "$.higher_is_better: must be as declared for its question",
+    ),
+    (
+        envelope(data={**REPLY, "question": "effort", "scale": [1, 7]}),
+        "scale_conflict",
+        "$.data.scale: must be as declared for its question",
+    ),
     # CloudEvents, structured
     (envelope(specversion="0.3"), "bad_envelope", "$.specversion: must be 1.0"),
     (envelope(specversion=1.0), "bad_type", "$.specversion: must be a string"),
@@ -270,7 +295,7 @@ BAD: list[tuple[bytes | None, str, str]] = [
 )
 def test_bad_input_is_refused_with_its_reason_and_path(value: bytes | None, reason: str, detail: str) -> None:
     """What does not fit comes back as its stable reason, with path and rule in the detail."""
-    assert decode(value, (), Limits()) == Rejection(reason, detail)
+    assert decode(value, (), Limits(), DECLARED) == Rejection(reason, detail)
 
 
 def test_every_reason_of_this_room_is_in_the_table() -> None:
@@ -292,7 +317,15 @@ GOOD: list[tuple[bytes, str, object]] = [
     (reply(metric="csat"), "scale", (1.0, 5.0)),
     (reply(metric="loyalty"), "scale", (1.0, 10.0)),
     (reply(metric="engagement"), "scale", (1.0, 10.0)),
+    (reply(question="effort", score=9), "scale", (1.0, 10.0)),
+    (reply(question="effort", score=9), "higher_is_better", False),
+    (reply(question="effort", scale=[1, 10], higher_is_better=False), "scale", (1.0, 10.0)),
+    (reply(question="effort", scale=None, higher_is_better=None), "higher_is_better", False),
+    (touchpoint(question="effort", scale=[1, 7]), "scale", None),
+    (reply(question="not declared", scale=[1, 5]), "scale", (1.0, 5.0)),
+    (reply(question="not declared", scale=[1, 10]), "scale", (1.0, 10.0)),
     (reply(score=4.5), "score", 4.5),
+    (touchpoint(value=-12.5, currency="EUR"), "value", -12.5),
     (reply(higher_is_better=None), "higher_is_better", True),
     (reply(higher_is_better=False), "higher_is_better", False),
     (reply(kind="purchase"), "kind", None),
@@ -331,7 +364,7 @@ GOOD: list[tuple[bytes, str, object]] = [
 @pytest.mark.parametrize(("value", "field", "expected"), GOOD, ids=range(len(GOOD)))
 def test_good_input_is_accepted(value: bytes, field: str, expected: object) -> None:
     """Defaults are filled, the other kind's and unknown fields are kept out, of equal keys the last counts."""
-    event = decode(value, (), Limits())
+    event = decode(value, (), Limits(), DECLARED)
     assert isinstance(event, Event), event
     assert getattr(event, field) == expected
 
