@@ -122,7 +122,7 @@ class Pipeline:
     def take(self, batch: list[Stored]) -> None:
         """Take a batch of replies and touchpoints through."""
         changes = self._customers.run([(topics.REPLIES, batch)])
-        self._held.update(changes.customers)  # type: ignore[arg-type] # none is deleted
+        self._held.update(changes.customers)
         values: list[bytes | None] = [encode_partial(partial)[1] for partial in changes.partials]
         values += [encode_mark(mark)[1] for mark in changes.marks]
         self.published += len(self._metrics.run(values).metrics)
