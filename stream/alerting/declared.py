@@ -20,6 +20,7 @@ from stream.measures.declare import (
     Question,
     TopicsSpec,
 )
+from stream.measures.drivers import MOST_CANDIDATES
 from stream.measures.registry import METRICS, REPLY_METRICS
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _ATTRIBUTE: Final = re.compile(r"attributes\.[^\x00-\x1f]{1,128}")
 _NPS: Final = "nps"
 _ENDS: Final = 2
 _MOST_TOPICS: Final = 200
-_MOST_DRIVERS: Final = 30
 
 
 def metrics_of(place: Place | None) -> tuple[str, ...]:
@@ -186,8 +186,8 @@ def drivers_of(place: Place | None, kept: tuple[str, ...]) -> DriversSpec | None
         if name in among:
             raise item.error(f"{name} is named twice")
         among.append(name)
-    if not 1 <= len(among) <= _MOST_DRIVERS:
-        raise fields["among"].error(f"must name 1 to {_MOST_DRIVERS}, names {len(among)}")
+    if not 1 <= len(among) <= MOST_CANDIDATES:
+        raise fields["among"].error(f"must name 1 to {MOST_CANDIDATES}, names {len(among)}")
     overall = fields["overall"].choice(REPLY_METRICS, "metric of replies")
     by: DriverOf = "question"
     if "by" in fields:

@@ -20,7 +20,7 @@ from stream.measures.eigen import eigen
 from stream.measures.metric import NOTHING, MetricValue, Scale, on_scale, oriented
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Literal
 
     from stream.measures.stats import Observation, Stats
@@ -63,6 +63,29 @@ def observe(overall: int, answers: Mapping[str, int]) -> list[Observation]:
         observations += [(f"{_STEM}{first}|{text}", (1, x, y, x * x, y * y, x * y)) for first, x in seen]
         seen.append((text, y))
     return observations
+
+
+def responses(answers: Sequence[tuple[int, str, int]], within_ms: int) -> Iterator[tuple[int, Observation]]:
+    """What all the answers of one customer add, with the moment at which it counts: that of the overall answer.
+
+    With each overall answer goes, of every candidate, the answer nearest in time, the earlier of two, if it is
+    no further away than ``within_ms``. A pure function of the answers, so that one that comes late adds what
+    this gives with it, less what it gave without.
+
+    Args:
+        answers: (epoch milliseconds, candidate or "" for the overall answer, place) in ascending order.
+        within_ms: How far apart answers may lie to belong together.
+    """
+    for moment, name, overall in answers:
+        if name:
+            continue
+        nearest: dict[str, tuple[int, int]] = {}
+        for other, candidate, place_there in answers:
+            apart = abs(other - moment)
+            if candidate and apart <= within_ms and apart < nearest.get(candidate, (within_ms + 1, 0))[0]:
+                nearest[candidate] = apart, place_there
+        for observation in observe(overall, {candidate: at for candidate, (_, at) in nearest.items()}):
+            yield moment, observation
 
 
 class Drivers:

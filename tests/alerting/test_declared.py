@@ -292,7 +292,7 @@ CASES = [
     ('topics: {words: {"a\\x1fb": [c]}}  # <-', "topics.words.'a\\x1fb'", "letters, digits"),
     ("drivers: {among: [q1]}  # <-", "drivers.overall", "missing"),
     ("drivers: {overall: revenue, among: [q1]}  # <-", "drivers.overall", "unknown metric of replies"),
-    ("drivers: {overall: nps, among: []}  # <-", "drivers.among", "must name 1 to 30"),
+    ("drivers: {overall: nps, among: []}  # <-", "drivers.among", "must name 1 to 12"),
     ("drivers: {overall: nps, among: [a, a]}  # <-", "drivers.among[1]", "named twice"),
     ("drivers: {overall: nps, by: channel, among: [a]}  # <-", "drivers.by", "one of: question, touchpoint"),
     ("privacy: {min_slice_n: 0}  # <-", "privacy.min_slice_n", "between 1 and"),

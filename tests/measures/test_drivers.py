@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.measures import METRICS, Stats, add
-from stream.measures.drivers import LEAST_N, observe, place, relative_weights
+from stream.measures.drivers import LEAST_N, observe, place, relative_weights, responses
 from stream.measures.eigen import eigen
 
 DRIVERS = METRICS["drivers"]
@@ -135,7 +135,7 @@ def test_eigenvectors(rows):
             assert sum(v[k][i] * v[k][j] for k in size) == pytest.approx(float(i == j), abs=1e-9)
 
 
-def responses(n=400, seed=7):
+def customers(n=400, seed=7):
     """Overall answers made three parts of speed, one of price, some chance, and none of parking."""
     rng = random.Random(seed)
     found = []
@@ -148,7 +148,7 @@ def responses(n=400, seed=7):
 
 def test_the_driver_is_found():
     """Of a score made mostly of one answer, that answer has most of the R^2, and chance next to nothing."""
-    value = DRIVERS.value(collect(responses()), 0.95)
+    value = DRIVERS.value(collect(customers()), 0.95)
     assert value is not None
     assert list(value.parts) == ["speed", "price", "parking"]
     assert value.parts["speed"] == pytest.approx(0.9, abs=0.05)
@@ -162,7 +162,7 @@ def test_an_answer_that_is_missing_takes_no_other_out():
     """Each pair counts whoever gave both answers; customers who skipped a question still count elsewhere."""
     some = [
         (overall, {name: x for name, x in answers.items() if name != "price" or k % 2})
-        for k, (overall, answers) in enumerate(responses())
+        for k, (overall, answers) in enumerate(customers())
     ]
     value = DRIVERS.value(collect(some), 0.95)
     assert (value.n, list(value.parts)) == (200, ["speed", "price", "parking"])
@@ -170,22 +170,22 @@ def test_an_answer_that_is_missing_takes_no_other_out():
 
 def test_taking_back_leaves_what_was_there():
     """Responses are added and taken back in any order; the value depends on what is left alone."""
-    stats = collect(responses())
-    for overall, answers in responses(50, seed=8):
+    stats = collect(customers())
+    for overall, answers in customers(50, seed=8):
         for key, vec in observe(overall, answers):
             add(stats, key, vec)
-    for overall, answers in responses(50, seed=8):
+    for overall, answers in customers(50, seed=8):
         for key, vec in observe(overall, answers):
             add(stats, key, vec, -1)
-    assert stats == collect(responses())
+    assert stats == collect(customers())
 
 
 def test_too_little_says_nothing():
     """Below 30 pairs, or where an answer is always the same, there is no value rather than a wild one."""
     assert DRIVERS.value({}, 0.95) is None
-    assert DRIVERS.value(collect(responses(LEAST_N - 1)), 0.95) is None
-    assert DRIVERS.value(collect(responses(LEAST_N)), 0.95).n == LEAST_N
-    same = [(overall, {**answers, "price": 5000}) for overall, answers in responses()]
+    assert DRIVERS.value(collect(customers(LEAST_N - 1)), 0.95) is None
+    assert DRIVERS.value(collect(customers(LEAST_N)), 0.95).n == LEAST_N
+    same = [(overall, {**answers, "price": 5000}) for overall, answers in customers()]
     assert set(DRIVERS.value(collect(same), 0.95).parts) == {"speed", "parking"}
 
 
@@ -219,3 +219,19 @@ def test_place():
     """Scores on any scale and in either direction become places from worst to best."""
     assert [place(1, (1, 5), True), place(5, (1, 5), True), place(2, (1, 5), False)] == [0, 10_000, 7_500]
     assert place(6, (1, 5), True) is None
+
+
+def test_answers_that_belong_together():
+    """With an overall answer goes the nearest of each candidate, the earlier of two, in time."""
+    answers = [
+        (0, "far", 1),
+        (100, "a", 2),
+        (190, "a", 3),
+        (200, "", 9),
+        (210, "a", 4),
+        (220, "b", 5),
+        (900, "", 7),
+    ]
+    assert list(responses(answers, 100)) == [(200, seen) for seen in observe(9, {"a": 3, "b": 5})]
+    assert list(responses([(0, "a", 1)], 100)) == []
+    assert [moment for moment, _ in responses(answers, 680)] == [200] * 6 + [900]
