@@ -26,9 +26,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from stream import app as wiring
 from stream import topics
 from stream.alerting.rules import RuleError
-from stream.app import Worker, load_book, pipeline_config
+from stream.app import Worker
 from stream.brokers.embedded import EmbeddedKafka
 from stream.cli.logs import setup_logging
+from stream.deployment import load_book, pipeline_config
 from stream.engine import recovery
 from stream.pipeline import CustomersPartition
 from stream.settings import Settings
