@@ -26,6 +26,7 @@ class Claim(Wire):
     window: NonEmpty | None = None
     value: Number | None = None
     n: Annotated[int, Field(ge=0)] | None = None
+    currency: str | None = None
     interval: Interval | None = None
     below: Number | None = None
     above: Number | None = None

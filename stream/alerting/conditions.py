@@ -6,15 +6,15 @@ the way: a run of crossings is unbroken when every step in it crossed.
 
 What counts as a crossing, in order:
 
-1. a value must be there (else ``no_data``), on at least ``min_n`` replies (else ``not_enough_replies``,
-   as where an interval is asked for and there is none); with drop and rise the same holds for the
-   earlier window;
+1. a value must be there (else ``no_data``), on at least ``min_n`` observations (else
+   ``not_enough_replies``); with drop and rise the same holds for the earlier window;
 2. the value must be beyond the line (else ``ok``): strictly for below and above; for drop and rise the
    change must reach the points;
-3. with ``evidence: interval`` so must the whole confidence interval (else ``interval_straddles``). The
-   interval of a change is that of a difference of two independent estimates, recovered from both
-   intervals [Newcombe 1998, method 10; Zou & Donner 2008, "MOVER"]. The earlier window includes the
-   current one, so the two are positively correlated and the interval is wider than it had to be.
+3. with ``evidence: interval`` so must the whole confidence interval (else ``interval_straddles``; where
+   there is none, ``not_enough_replies`` for a single observation, else ``no_interval``). The interval of
+   a change is that of a difference of two independent estimates, recovered from both intervals [Newcombe
+   1998, method 10; Zou & Donner 2008, "MOVER"]. The earlier window includes the current one, so the two
+   are positively correlated and the interval is wider than it had to be.
 
 Whatever is no crossing ends a pending run, as in Prometheus. A firing alert ends only when a value, on
 at least ``min_n`` replies, lies beyond the ``resolve`` line (without one: no longer beyond the rule's
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class MetricLike(Protocol):
-    """A value with its evidence: the interval is None where there are too few replies for one."""
+    """A value with its evidence: the interval is None where there are too few observations, or none is known."""
 
     @property
     def value(self) -> float: ...  # noqa: D102
@@ -49,6 +49,8 @@ class MetricLike(Protocol):
     def n(self) -> int: ...  # noqa: D102
     @property
     def interval(self) -> tuple[float, float] | None: ...  # noqa: D102
+    @property
+    def currency(self) -> str | None: ...  # noqa: D102
 
 
 class Reason(StrEnum):
@@ -58,6 +60,7 @@ class Reason(StrEnum):
     NO_DATA = "no_data"
     NOT_ENOUGH_REPLIES = "not_enough_replies"
     INTERVAL_STRADDLES = "interval_straddles"
+    NO_INTERVAL = "no_interval"
     STILL_PENDING = "still_pending"
     IN_COOLDOWN = "in_cooldown"
     FIRST_CROSSING = "first_crossing"
@@ -235,7 +238,7 @@ def crossing(rule: MetricRule, values: Values) -> Reason | None:
         return None
     interval = current.interval
     if interval is None:
-        return Reason.NOT_ENOUGH_REPLIES
+        return _without_interval(current.n)
     beyond = interval[1] < line if below else interval[0] > line
     return None if beyond else Reason.INTERVAL_STRADDLES
 
@@ -251,9 +254,14 @@ def _change_crossing(rule: MetricRule, current: MetricLike, earlier: MetricLike 
         return None
     interval = difference(current, earlier)
     if interval is None:
-        return Reason.NOT_ENOUGH_REPLIES
+        return _without_interval(min(current.n, earlier.n))
     least = -interval[1] if rule.kind is Kind.DROP else interval[0]
     return None if least >= rule.threshold else Reason.INTERVAL_STRADDLES
+
+
+def _without_interval(n: int) -> Reason:
+    """Why evidence that is asked for is not there."""
+    return Reason.NO_INTERVAL if n > 1 else Reason.NOT_ENOUGH_REPLIES
 
 
 def holding(rule: MetricRule, values: Values) -> Reason | None:

@@ -84,6 +84,8 @@ def _figures(rule: MetricRule, current: MetricLike, reading: Reading) -> dict[st
         "n": current.n,
         "interval": None if current.interval is None else list(current.interval),
     }
+    if current.currency is not None:
+        figures["currency"] = current.currency
     if rule.kind in (Kind.DROP, Kind.RISE):
         figures[rule.kind.value] = {"points": rule.threshold, "from": rule.baseline}
         figures["change"] = reading.change
@@ -103,6 +105,7 @@ def _texts(rule: MetricRule, current: MetricLike, reading: Reading) -> dict[str,
         "window": rule.window,
         "value": float(current.value),
         "n": current.n,
+        "currency": current.currency,
         "low": low,
         "high": high,
         "interval": None if low is None else f"{show(low)} to {show(high)}",

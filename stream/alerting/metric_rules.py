@@ -20,7 +20,7 @@ METRIC_FIELDS: Final = (
 )  # fmt: skip
 
 PLACEHOLDERS: Final = frozenset(
-    {"alert", "metric", "window", "value", "n", "low", "high", "interval", "threshold", "confidence",
+    {"alert", "metric", "window", "value", "n", "currency", "low", "high", "interval", "threshold", "confidence",
      "severity", "state", "slice", "as_of", "starts_at"}
 )  # fmt: skip
 CHANGE_PLACEHOLDERS: Final = frozenset({"baseline", "change"})

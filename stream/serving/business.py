@@ -1,4 +1,4 @@
-"""The business values on ``/metrics``: value, replies and interval of every slice and window.
+"""The business values on ``/metrics``: value, n, interval and gaps of every metric, window and slice.
 
 prometheus_client needs 20 us a sample; at thousands of slices, a scrape would stall the stream. So each
 slice's lines are rendered once and kept until its values change.
@@ -11,28 +11,50 @@ from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
 _FAMILIES = (
-    ("cx_metric_value", "Rolling value (nps -100..100, csat 0..100, ces on its scale)."),
-    ("cx_metric_replies", "Replies the value rests on."),
+    ("cx_metric_value", "Final value in the metric's own unit: points, percent, seconds, money, a count."),
+    ("cx_metric_replies", "Observations the value rests on: replies, events, customers."),
     ("cx_metric_interval_lower", "Lower bound of the value's confidence interval."),
     ("cx_metric_interval_upper", "Upper bound of the value's confidence interval."),
+    ("cx_metric_gap", "Value less its goal, baseline or benchmark."),
 )
+_Lines: TypeAlias = tuple[str, ...]  # one text for each family
 _WHOLE = "all"
 
 
+class Line(Protocol):
+    """What is read of a line that a value is held against."""
+
+    @property
+    def gap(self) -> float:
+        """The value less the line."""
+
+
 class Value(Protocol):
-    """What is read of a metric's value: the figure, the replies and the interval's bounds."""
+    """What is read of a metric's value: the figure, what is behind it, the interval, and its lines."""
 
     @property
     def value(self) -> float | None:
-        """The figure itself, in the metric's own units; None where replies cannot be put on one scale."""
+        """The figure itself, in the metric's own unit; None where there is no single right one."""
 
     @property
     def n(self) -> int:
-        """Replies behind it."""
+        """Observations behind it."""
 
     @property
     def interval(self) -> tuple[float, float] | None:
         """Lower and upper bound, or None where there is none."""
+
+    @property
+    def goal(self) -> Line | None:
+        """What it should be."""
+
+    @property
+    def baseline(self) -> Line | None:
+        """What it was."""
+
+    @property
+    def benchmark(self) -> Line | None:
+        """What it is elsewhere."""
 
 
 SliceValues: TypeAlias = Mapping[str, Mapping[str, Value]]  # metric -> window -> value
@@ -65,14 +87,15 @@ class _Slot:
     def __init__(self, label: str, values: SliceValues) -> None:
         self.label = label
         self.values = values
-        self.lines: tuple[str, str, str, str] | None = None
+        self.lines: _Lines | None = None
 
-    def rendered(self) -> tuple[str, str, str, str]:
+    def rendered(self) -> _Lines:
         if self.lines is None:
-            families: tuple[list[str], ...] = ([], [], [], [])
+            families: tuple[list[str], ...] = ([], [], [], [], [])
             for metric, windows in self.values.items():
                 for window, value in windows.items():
-                    labels = f'{{metric="{metric}",window="{window}",slice="{self.label}"}}'
+                    names = f'metric="{metric}",window="{window}",slice="{self.label}"'
+                    labels = f"{{{names}}}"
                     if value.value is not None:
                         families[0].append(f"cx_metric_value{labels} {float(value.value)!r}\n")
                     families[1].append(f"cx_metric_replies{labels} {value.n}\n")
@@ -80,12 +103,15 @@ class _Slot:
                         low, high = value.interval
                         families[2].append(f"cx_metric_interval_lower{labels} {float(low)!r}\n")
                         families[3].append(f"cx_metric_interval_upper{labels} {float(high)!r}\n")
-            self.lines = (
-                "".join(families[0]),
-                "".join(families[1]),
-                "".join(families[2]),
-                "".join(families[3]),
-            )
+                    for name, line in (
+                        ("goal", value.goal),
+                        ("baseline", value.baseline),
+                        ("benchmark", value.benchmark),
+                    ):
+                        if line is not None:
+                            gap = f'cx_metric_gap{{{names},line="{name}"}} {float(line.gap)!r}\n'
+                            families[4].append(gap)
+            self.lines = tuple("".join(family) for family in families)
         return self.lines
 
 

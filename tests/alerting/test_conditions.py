@@ -43,6 +43,7 @@ class Value:
     value: float
     n: int = 100
     interval: tuple[float, float] | None = None
+    currency: str | None = None
 
 
 def _rule_of(fields: str) -> MetricRule:
@@ -247,7 +248,7 @@ TIMELINES = {
         10s: 35 60 31..39 from 50 900 47..53 -> first_crossing firing
         20s: 35 60 30..40 from 50 900 47..53 -> still_firing firing
         30s: 45 60 from 50 900 47..53        -> resolved inactive
-        40s: 35 60 from 50 900 47..53        -> not_enough_replies inactive
+        40s: 35 60 from 50 900 47..53        -> no_interval inactive
         """,
         ["firing", "resolved"],
     ),

@@ -73,6 +73,7 @@ class Value:
     value: float
     n: int
     interval: tuple[float, float] | None
+    currency: str | None = None
 
 
 def _claim(alert: str, slice_key: str, current: Value, earlier: Value | None = None, t_ms: int = T) -> Claim:

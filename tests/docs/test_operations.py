@@ -41,12 +41,19 @@ def labelled() -> dict[str, set[str]]:
     return found
 
 
+class Gap:
+    """A line that a value is held against."""
+
+    gap = 1.0
+
+
 class Value:
     """A value of a slice."""
 
     value = 1.0
     n = 2
     interval = (0.0, 2.0)
+    goal = baseline = benchmark = Gap()
 
 
 def test_every_metric_is_on_the_page_and_no_other() -> None:
