@@ -241,6 +241,18 @@ TIMELINES = {
         """,
         ["firing"],
     ),
+    "where_there_is_no_interval_it_is_no_evidence_and_the_reason_says_so": (
+        "below: 30, evidence: interval",
+        """
+        0s:  20 60       -> no_interval inactive
+        10s: 20 1        -> not_enough_replies inactive
+        20s: 40 60       -> ok inactive
+        30s: 20 60 5..25 -> first_crossing firing
+        40s: 20 60       -> still_firing firing
+        50s: 40 60       -> resolved inactive
+        """,
+        ["firing", "resolved"],
+    ),
     "interval_evidence_of_a_drop_is_that_of_the_difference": (
         "drop: {points: 10, from: 7d}, evidence: interval",
         """

@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas import AlertEvent
 from stream.alerting.claims import (
     Claim,
     ClaimRecord,
@@ -62,6 +63,12 @@ groups:
         window: 5m
         above: 5.5
         annotations: {summary: "{slice} {low}"}
+      - alert: Spent
+        metric: cost
+        by: [segment]
+        window: 1h
+        above: 900
+        annotations: {summary: "{value} {currency} of {segment}"}
 """
 T = 1_767_225_600_000
 
@@ -186,3 +193,12 @@ def test_numbers_keep_their_sort() -> None:
     claim = _claim("NpsLowForVip", '{"segment":"vip"}', Value(12.0, 240, (4.1, 20.9)))
     assert b'"value":12.0,' in encode_event(decode_claim(encode_claim(claim)))
     assert b'"below":30,' in encode_event(claim)
+
+
+def test_a_claim_about_money_names_the_currency() -> None:
+    """An amount without its currency would be no figure; other claims have none."""
+    claim = _claim("Spent", '{"segment":"vip"}', Value(1234.5, 40, (1100.0, 1400.0), "EUR"))
+    assert claim.figures["currency"] == "EUR"
+    assert claim.annotations == {"summary": "1234.5 EUR of vip"}
+    assert AlertEvent.model_validate_json(encode_event(claim)).data.claim.currency == "EUR"
+    assert "currency" not in _vip().figures
