@@ -17,6 +17,7 @@ _COMMANDS: Final = {
     "worker": ("stream.cli.worker:worker", "Run a worker until it is told to stop."),
     "simulate": ("stream.cli.simulate:simulate", "Write the events of a plausible customer base."),
     "send": ("stream.cli.send:send", "Send NDJSON events to Kafka."),
+    "compute": ("stream.cli.compute:compute", "Compute the metrics of files, without Kafka."),
     "explain": ("stream.cli.explain:explain", "Say what a change of a metric is made of."),
     "rules": ("stream.cli.rules:rules", "Check rules files."),
     "topics": ("stream.cli.topics:topics", "Create or check the topics on the broker."),

@@ -16,7 +16,9 @@ class Route(NamedTuple):
     customer: str | None
 
 
-class _Head(msgspec.Struct, gc=False):
+class Head(msgspec.Struct, gc=False):
+    """The few fields of a record that say where it goes, of any type."""
+
     customer_id: Any = None
     metric: Any = None
     specversion: Raw | UnsetType = UNSET
@@ -24,7 +26,8 @@ class _Head(msgspec.Struct, gc=False):
     data_base64: Any = None
 
 
-_read: Final = msgspec.json.Decoder(_Head).decode
+#: As ``route``, for loops that cannot spare a call: the head may be that of a CloudEvent (``specversion``).
+read_head: Final = msgspec.json.Decoder(Head).decode
 
 _SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995
@@ -42,20 +45,20 @@ def route(value: bytes) -> Route:
         msgspec.DecodeError: the value is no JSON.
         RecursionError: it nests deeper than can be read.
     """
-    head = _read(value)
+    head = read_head(value)
     if head.specversion is not UNSET:
         head = _carried(head)
     customer = head.customer_id
     return Route(head.metric is not None, customer if type(customer) is str else None)
 
 
-def _carried(head: _Head) -> _Head:
+def _carried(head: Head) -> Head:
     """The head of what a structured CloudEvent carries; its own where that is no record."""
     try:
         if head.data is not UNSET:
-            return _read(head.data)
+            return read_head(head.data)
         if type(head.data_base64) is str:
-            return _read(b64decode(head.data_base64, validate=True))
+            return read_head(b64decode(head.data_base64, validate=True))
     except (ValueError, RecursionError):  # msgspec's errors are of the former
         pass
     return head

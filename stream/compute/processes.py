@@ -1,0 +1,228 @@
+"""Shares of the partitions on as many processes as are worth it, each reading the files by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import multiprocessing
+from collections import Counter
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from stream.compute.lines import Reader, Unreadable
+from stream.compute.share import NAMED, Share, ShareResult
+from stream.deployment import load_book, pipeline_config
+from stream.measures.wanted import window_config
+from stream.pipeline import MetricsPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+    from pathlib import Path
+
+    from stream.measures import Stats
+    from stream.pipeline.metrics import MetricsRecord
+    from stream.settings import Settings
+
+#: Files smaller than this together are not worth a second process.
+WORTH_BYTES: Final = 4 << 20
+#: Records that may wait for the other topic before each topic is read by itself.
+MUCH_KEPT: Final = 50_000
+#: Bytes of a line that are looked at, at least.
+_LONGEST: Final = 16 << 20
+
+
+class Broken(RuntimeError):  # noqa: N818 - reads as what happened
+    """A process of the computation has ended before its work was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be computed.
+
+    Attributes:
+        files: regular files, read in this order.
+        settings: of the deployment, the rules file among them.
+        now_ms: the present, to find events that are too early; None: none is.
+    """
+
+    files: tuple[Path, ...]
+    settings: Settings
+    now_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Computed:
+    """What it came to.
+
+    Attributes:
+        metrics: final values of every slice, as of the end of the newest event's pane; by slice.
+        verdicts: records by verdict: applied, duplicate, late, deadletter; together all lines that are not blank.
+        reasons: records that were not taken, by reason.
+        refused: the first of those: file, line in it from 1, reason, detail.
+        other_members: observations counted in an ``other`` member, by grouping.
+    """
+
+    metrics: list[MetricsRecord]
+    verdicts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    refused: list[tuple[Path, int, str, str]] = field(default_factory=list)
+    other_members: Counter[str] = field(default_factory=Counter)
+
+
+def compute(
+    job: Job, processes: int | None = None, advance: Callable[[int], None] = lambda _: None
+) -> Computed:
+    """Read all files to their end and compute the final metrics.
+
+    Args:
+        job: what is to be computed.
+        processes: at most this many; None: one for each processor, where there is enough to do.
+        advance: called now and then with the bytes read so far.
+
+    Raises:
+        Unreadable: a file cannot be read.
+        Broken: a process was ended from outside, most likely for want of memory.
+        RuleError, ValueError: as ``load_book``.
+    """
+    book = load_book(job.settings)
+    config = pipeline_config(job.settings, book)
+    metrics = MetricsPartition(0, config, book, {})
+    if processes is None:
+        worth = sum(file.stat().st_size for file in job.files) >= WORTH_BYTES
+        processes = multiprocessing.cpu_count() if worth else 1
+    processes = min(processes, config.partitions)
+    if processes == 1:
+        found = [run_share(job, range(config.partitions), advance)]
+    else:
+        found = _side_by_side(job, processes, advance)
+    done = Computed([])
+    starts = found[0][1]
+    for result, _ in found:
+        done.verdicts.update(result.verdicts)
+        done.reasons.update(result.reasons)
+        done.other_members.update(result.other_members)
+    for line, reason, detail in sorted(_named(found))[:NAMED]:
+        number = max(at for at, start in enumerate(starts) if start <= line)
+        done.refused.append((job.files[number], line - starts[number] + 1, reason, detail))
+    instant = max(result.newest for result, _ in found) + 1
+    done.metrics = list(metrics.settled(_cells(found), instant))
+    return done
+
+
+def run_share(
+    job: Job, partitions: Sequence[int], advance: Callable[[int], None]
+) -> tuple[ShareResult, list[int]]:
+    """One share from the files to its sums; and the line at which each file begins.
+
+    Lines of both topics are read together as long as they come in the order of their times, more or less. When
+    one topic gets far ahead of the other, each is read by itself from there on, the one that lags first: so
+    what waits to be merged stays bounded, and the order is that of two topics that were full from the start.
+    """
+    config = pipeline_config(job.settings, load_book(job.settings))
+    share = Share(
+        partitions,
+        config,
+        window_config(config.declared, config.panes.pane_ms),
+        strays=0 in partitions,
+        now_ms=job.now_ms,
+    )
+    topics = config.topics
+    reader = Reader(job.files, max(_LONGEST, config.limits.max_bytes + 1))
+    readers = dict.fromkeys(topics, reader)
+    left = list(topics)
+    together = True
+    while left:
+        takes = topics if together else (min(left, key=share.kept),)
+        block = readers[takes[0]].next()
+        if block is None:
+            left = [topic for topic in left if topic not in takes]
+            continue
+        share.take(block.first, block.lines, topics=takes, waiting=left)
+        if together and max(map(share.kept, topics)) > MUCH_KEPT:
+            together = False
+            readers[topics[0]] = reader.fork()
+        advance(min(each.bytes_read for each in readers.values()))
+    return share.finish(), reader.starts
+
+
+def _named(found: list[tuple[ShareResult, list[int]]]) -> Iterator[tuple[int, str, str]]:
+    for result, _ in found:
+        for each in result.refused:
+            yield each.line, each.reason, each.detail
+
+
+def _cells(found: list[tuple[ShareResult, list[int]]]) -> Iterator[tuple[str, int, Stats]]:
+    for result, _ in found:
+        for slice_key, panes in result.cells.items():
+            for pane, stats in panes:
+                yield slice_key, pane, stats
+
+
+def _side_by_side(
+    job: Job, processes: int, advance: Callable[[int], None]
+) -> list[tuple[ShareResult, list[int]]]:
+    # A fresh interpreter each: a fork would take the threads' locks along and leave the threads behind.
+    context = multiprocessing.get_context("spawn")
+    read = [0] * processes
+    found: dict[int, tuple[ShareResult, list[int]]] = {}
+    ends: dict[Connection[None, Any], int] = {}
+    started: list[BaseProcess] = []
+    try:
+        for number in range(processes):
+            end, other = context.Pipe(duplex=False)
+            partitions = range(number, job.settings.partitions, processes)
+            started.append(context.Process(target=_work, args=(other, job, partitions), daemon=True))
+            started[-1].start()
+            other.close()
+            ends[end] = number
+        while ends:
+            for end in cast("list[Connection[None, Any]]", wait(list(ends))):
+                number = ends[end]
+                try:
+                    said = end.recv()
+                except EOFError:
+                    started[number].join()
+                    raise Broken(_ended(started[number].exitcode)) from None
+                if isinstance(said, int):
+                    read[number] = said
+                    advance(sum(read) // processes)
+                    continue
+                if isinstance(said, Unreadable):
+                    raise said
+                found[number] = said
+                del ends[end]
+                end.close()
+    finally:
+        for process in started:
+            process.kill()
+            process.join()
+    return [found[number] for number in range(processes)]
+
+
+def _work(end: Connection[object, None], job: Job, partitions: Sequence[int]) -> None:
+    """The life of a process."""
+    gc.disable()  # nothing here makes cycles, and there is much to walk through
+    told = 0
+
+    def tell(read: int) -> None:
+        nonlocal told
+        if read - told >= 4 << 20:
+            told = read
+            end.send(read)
+
+    try:
+        with contextlib.suppress(BrokenPipeError):  # nobody is waiting any more
+            try:
+                end.send(run_share(job, partitions, tell))
+            except Unreadable as error:
+                end.send(error)
+    except KeyboardInterrupt:
+        pass
+
+
+def _ended(code: int | None) -> str:
+    why = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+    return f"a process of the computation ended early ({why}); is there enough memory?"

@@ -1,0 +1,221 @@
+"""Some partitions of the inputs, from lines to sums, as the agents would have them. Pure: lines in, sums out.
+
+A line goes to the topic and the partition where ``cx send`` would send it. Its number, counted over all files,
+stands for its offset: rising in each partition, which is all that is asked of an offset.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import UNSET
+
+from stream.compute.collector import Collector
+from stream.customers import Customer
+from stream.customers import encode as encode_customer
+from stream.intake import partition_of, route
+from stream.intake.routing import read_head
+from stream.measures.stats import Stats
+from stream.pipeline import CustomersPartition, PipelineConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from stream.measures import Groupings, PaneConfig, SourcePanes
+    from stream.measures.windows import WindowConfig
+
+#: Records of a partition that are taken in at once, so that they stay in the processor's cache.
+RUN: Final = 512
+#: Customers of a partition kept as objects; beyond, all of them are packed away.
+ALIVE: Final = 100_000
+#: Refused lines that are remembered one by one.
+NAMED: Final = 20
+#: Customers of which it is remembered where they belong.
+_PLACED: Final = 1_000_000
+_NO_CLOCK: Final = 2**62
+
+
+class Line(msgspec.Struct, gc=False):
+    """A line as a record of a partition. Implements ``SourceRecord``."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+_Fresh = tuple[list[Line], bytes | None]
+_Place = tuple[_Fresh, _Fresh]
+"""Where a customer's lines are put, touchpoints and replies, and the key they get."""
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True):
+    """A line that was not taken: its number over all files from 0, and why; ``detail`` holds no value of it."""
+
+    line: int
+    reason: str
+    detail: str
+
+
+class ShareResult(msgspec.Struct, array_like=True):
+    """What the partitions of a share come to.
+
+    Attributes:
+        verdicts: records by verdict: applied, duplicate, late, deadletter.
+        reasons: those that were not taken, by reason.
+        refused: the first of those.
+        other_members: observations counted in an ``other`` member, by grouping.
+        newest: pane of the newest event; -1 without any.
+        cells: slice key -> [pane, sums], a pane possibly more than once.
+    """
+
+    verdicts: dict[str, int]
+    reasons: dict[str, int]
+    refused: list[Refused]
+    other_members: dict[str, int]
+    newest: int
+    cells: dict[str, list[tuple[int, Stats]]]
+
+
+class _Part:
+    """One partition of both topics, and the lines that are to go in next, touchpoints and replies."""
+
+    def __init__(self, partition: int, config: PipelineConfig, windows: WindowConfig) -> None:
+        self.collectors: list[Collector] = []
+
+        def panes(source: str, policy: PaneConfig, groupings: Groupings) -> SourcePanes:
+            self.collectors.append(Collector(source, policy, groupings, windows))
+            return self.collectors[-1]
+
+        self.alive: dict[str, Customer] = {}
+        self.packed: dict[bytes, bytes] = {}
+        self.core = CustomersPartition(
+            partition, config, None, self.packed, {}, alive=self.alive, source_panes=panes
+        )
+        self.fresh: tuple[list[Line], list[Line]] = ([], [])
+
+    def place(self, key: bytes | None) -> _Place:
+        """Where the lines of a customer go."""
+        touchpoints, replies = self.fresh
+        return (touchpoints, key), (replies, key)
+
+
+class Share:
+    """Some partitions, over both topics.
+
+    Args:
+        partitions: their numbers.
+        config: what decides the outcome.
+        windows: what the sums are for.
+        strays: whether lines of no customer are counted here; exactly one share of all does.
+        now_ms: what the events' times are compared with, to find those too early; None: with nothing.
+    """
+
+    def __init__(
+        self,
+        partitions: Iterable[int],
+        config: PipelineConfig,
+        windows: WindowConfig,
+        *,
+        strays: bool,
+        now_ms: int | None = None,
+    ) -> None:
+        self._config = config
+        self._parts = {number: _Part(number, config, windows) for number in partitions}
+        self._stray = next(iter(self._parts.values())) if strays else None
+        self._timestamp = _NO_CLOCK if now_ms is None else now_ms
+        self._places: dict[str, _Place | tuple[()]] = {}
+        self._verdicts: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._refused: list[Refused] = []
+
+    def take(
+        self, first: int, lines: Sequence[bytes], *, topics: Sequence[str], waiting: Sequence[str]
+    ) -> None:
+        """Take neighbouring lines in; blank ones and those of other shares are passed over.
+
+        Args:
+            first: number of the first.
+            lines: without their ends.
+            topics: lines of these input topics are taken; the others come, or came, in another call.
+            waiting: topics of which there is more to come.
+        """
+        takes = [topic in topics for topic in self._config.topics]
+        place_of = self._places.get
+        timestamp = self._timestamp
+        for number, line in enumerate(lines, first):
+            try:
+                head = read_head(line)
+                place = place_of(head.customer_id)
+                reply = head.metric is not None
+                plain = head.specversion is UNSET
+            except (msgspec.DecodeError, RecursionError, TypeError):  # no JSON, or an id that is no text
+                place, reply, plain = None, False, False
+            if place is None or not plain:
+                place, reply = self._place(line)
+            if place and takes[reply]:
+                fresh, key = place[reply]
+                fresh.append(Line(number, timestamp, key, line))
+        for part in self._parts.values():
+            touchpoints, replies = part.fresh
+            if len(touchpoints) + len(replies) >= RUN:
+                self._run(part, waiting)
+
+    def kept(self, topic: str) -> int:
+        """Records of a topic that wait for the other topic."""
+        return sum(part.core.kept(topic) for part in self._parts.values())
+
+    def finish(self) -> ShareResult:
+        """All lines were taken: what they come to. The share is used up."""
+        cells: dict[str, list[tuple[int, Stats]]] = {}
+        others: Counter[str] = Counter()
+        newest = -1
+        for part in self._parts.values():
+            self._run(part, ())
+            part.alive.clear()
+            part.packed.clear()
+            for collector in part.collectors:
+                for slice_key, pane, stats in collector.cells():
+                    cells.setdefault(slice_key, []).append((pane, stats))
+                others.update(collector.overflow)
+                newest = max(newest, collector.newest)
+        self._parts.clear()
+        return ShareResult(
+            dict(self._verdicts), dict(self._reasons), self._refused, dict(others), newest, cells
+        )
+
+    def _place(self, line: bytes) -> tuple[_Place | tuple[()], bool]:
+        """Where a line goes, and whether as a reply; () for nowhere here."""
+        try:
+            reply, customer = route(line)
+        except (msgspec.DecodeError, RecursionError):
+            reply, customer = False, None
+            if not line or line.isspace():
+                return (), False
+        if customer is None:
+            return (() if self._stray is None else self._stray.place(None)), reply
+        key = customer.encode()
+        part = self._parts.get(partition_of(key, self._config.partitions))
+        if len(self._places) >= _PLACED:
+            self._places.clear()
+        self._places[customer] = place = () if part is None else part.place(key)
+        return place, reply
+
+    def _run(self, part: _Part, waiting: Sequence[str]) -> None:
+        touchpoints, replies = self._config.topics
+        batches = list(zip((touchpoints, replies), part.fresh, strict=True))
+        changes = part.core.run([batch for batch in batches if batch[1]], waiting)
+        for fresh in part.fresh:
+            fresh.clear()
+        for (_, verdict), n in changes.verdicts.items():
+            self._verdicts[verdict] += n
+        for dead in changes.deadletters:
+            self._reasons[str(dead.reason)] += 1
+            if len(self._refused) < NAMED:
+                self._refused.append(Refused(dead.record.offset, str(dead.reason), dead.detail))
+        if len(part.alive) > ALIVE:
+            part.packed.update((name.encode(), encode_customer(c)) for name, c in part.alive.items())
+            part.alive.clear()
