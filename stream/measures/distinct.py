@@ -120,6 +120,21 @@ class Distinct:
             if len(keys) > self._capacity:
                 self._make_room(number, level)
 
+    def lose(self, level: int, pane: int) -> None:
+        """Note that of a pane only the customers that qualify for ``level`` were told, for there were too many.
+
+        Of every window that covers the pane more than ``capacity`` must qualify for each lower level.
+        """
+        if pane < self._forgotten:
+            return
+        while len(self._levels) <= level:
+            highest = BITS - len(self._levels)
+            self._levels.append(
+                _Level([key for key in self._levels[-1].keys if (key & _MASK) >> highest == 0])
+            )
+        for each in self._levels[:level]:
+            each.lost = max(each.lost, pane)
+
     def count(self, first: int, end: int, also: Iterable[int] = ()) -> Count:
         """Customers seen in the panes from ``first`` up to but without ``end``.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stream.measures.partials import Mark, Partial, decode_stats
-from stream.measures.stats import Stats, minus, plus
+from stream.measures.stats import Stats, bare, joined, parted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,7 +52,7 @@ class PendingCell(msgspec.Struct, gc=False):
     def news(self) -> Stats:
         """What of the sums is not folded before ``folds``."""
         sums = decode_stats(self.sums)
-        return sums if self.base is None else minus(sums, decode_stats(self.base))
+        return sums if self.base is None else parted(sums, decode_stats(self.base))
 
 
 class Pending:
@@ -61,19 +61,19 @@ class Pending:
     Args:
         expected: The sources that must be heard of before anything is final.
         schedule: Told of every pane at whose closing something folds.
+        customers: Whether the set of customers is of interest.
 
     Attributes:
         marks: Source -> newest mark.
         dirty: (slice, cell) of those that changed since last written.
         gone: (slice, cell) of written ones that are no longer needed.
-        newest: One beyond the newest pane heard of, 0 at first.
     """
 
-    def __init__(self, expected: Iterable[str], schedule: Callable[[int], None]) -> None:
+    def __init__(self, expected: Iterable[str], schedule: Callable[[int], None], *, customers: bool) -> None:
         self.marks: dict[str, Mark] = {}
         self.dirty: dict[tuple[str, At], None] = {}
         self.gone: list[tuple[str, At]] = []
-        self.newest = 0
+        self._customers: Final = customers
         self._expected: Final = frozenset(expected)
         self._schedule = schedule
         self._cells: dict[str, dict[At, PendingCell]] = {}
@@ -91,7 +91,6 @@ class Pending:
         if cell is None:
             cells[at] = cell = PendingCell(partial.version, max(partial.known, frontier), partial.sums)
             self._fold_at(cell.folds, partial.slice_key, at)
-            self.newest = max(self.newest, partial.pane + 1)
         elif partial.version <= cell.version:
             return False
         else:
@@ -119,15 +118,16 @@ class Pending:
         return max(frontier, self._allowed())
 
     def fold(self, known: int) -> dict[int, dict[str, Stats]]:
-        """What becomes known at the closing of ``known``: pane -> slice key -> sums (frozen)."""
+        """What becomes known at the closing of ``known``: pane -> slice key -> sums (frozen, not empty)."""
         arrived: dict[int, dict[str, Stats]] = {}
         for slice_key, at in self._folds.pop(known, ()):
             cell = self._cells[slice_key][at]
             source, pane, known_there = at
-            news = cell.news()
-            by_slice = arrived.setdefault(pane, {})
-            old = by_slice.get(slice_key)
-            by_slice[slice_key] = news if old is None else plus(old, news)
+            news = self._news(cell)
+            if news:
+                by_slice = arrived.setdefault(pane, {})
+                old = by_slice.get(slice_key)
+                by_slice[slice_key] = news if old is None else joined(old, news)
             mark = self.marks.get(source)
             if mark is not None and known_there < mark.panes_closed:
                 self._drop(slice_key, at)
@@ -139,7 +139,12 @@ class Pending:
         """(pane, sums not folded yet) of a slice."""
         for (_, pane, _), cell in self._cells.get(slice_key, {}).items():
             if cell.folds >= frontier:
-                yield pane, cell.news()
+                yield pane, self._news(cell)
+
+    @property
+    def newest(self) -> int:
+        """One beyond the pane of the newest event over all sources; 0 before the first."""
+        return max((_heard(mark) for mark in self.marks.values()), default=0)
 
     def get(self, slice_key: str, at: At) -> PendingCell | None:
         """The cell, if it is still needed."""
@@ -147,7 +152,7 @@ class Pending:
 
     def restore(self, slice_key: str, at: At, held: Held, frontier: int) -> None:
         """Take back a cell from the table; marks must be there already."""
-        source, pane, known = at
+        source, _, known = at
         version, folds, sums, base = held
         mark = self.marks.get(source)
         if folds < frontier:
@@ -158,7 +163,6 @@ class Pending:
         else:
             self._fold_at(folds, slice_key, at)
         self._cells.setdefault(slice_key, {})[at] = PendingCell(version, folds, sums, base, written=True)
-        self.newest = max(self.newest, pane + 1)
 
     def _allowed(self) -> int:
         expected = self._expected
@@ -166,7 +170,11 @@ class Pending:
             return 0
         marks = [mark for source, mark in self.marks.items() if source in expected]
         moving = [mark.panes_closed for mark in marks if not mark.idle]
-        return min(moving) if moving else max((mark.panes_closed for mark in marks), default=0)
+        # With all of them silent, everything that came is final: up to the newest event, not to the deadlines.
+        return min(moving) if moving else max((_heard(mark) for mark in marks), default=0)
+
+    def _news(self, cell: PendingCell) -> Stats:
+        return cell.news() if self._customers else bare(cell.news())
 
     def _fold_at(self, known: int, slice_key: str, at: At) -> None:
         waiting = self._folds.get(known)
@@ -182,3 +190,7 @@ class Pending:
         if not cells:
             del self._cells[slice_key]
         self.dirty.pop((slice_key, at), None)
+
+
+def _heard(mark: Mark) -> int:
+    return max(mark.newest + 1, mark.panes_closed)

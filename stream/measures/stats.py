@@ -18,13 +18,18 @@ Stats = dict[str, list[int]]
 """Metric part key -> additive vector. A vector of zeros is left out, so equal content means equal dicts.
 
 Part keys: ``nps`` -> [promoters, passives, detractors]; ``csat`` -> [satisfied, n];
-``ces|<min>|<max>|<+ or ->`` -> [n, sum, sum of squares] in the units of :mod:`stream.measures.ces`.
+``ces|<min>|<max>|<+ or ->`` -> [n, sum, sum of squares] in the units of :mod:`stream.measures.ces`; so on,
+as the class of each metric says. What comes before the first ``|`` is the key's stem. Integers have no bound,
+in memory or in JSON: a sum never saturates.
 """
 
 CUSTOMERS: Final = "customers"
 """The one part key that is no sum: a sorted list of distinct 64-bit hashes in cells and partials, joined where
 others are added. In the sums of windows it is a summary: [n, 1 if exact else 0, relative error in 1e-4].
 """
+
+CUSTOMERS_LEVEL: Final = "customers|level"
+"""In the panes of windows: [l] where only those customers are kept whose hash begins with l zero bits."""
 
 Observation = tuple[str, tuple[int, ...]]
 """What one reply adds: (part key, vector)."""
@@ -83,4 +88,33 @@ def minus(left: Stats, right: Stats) -> Stats:
             out[key] = new
         elif old is not None:
             del out[key]
+    return out
+
+
+def joined(left: Stats, right: Stats) -> Stats:
+    """As ``plus``, with the customers of both, each once."""
+    seen = right.get(CUSTOMERS)
+    if seen is None:
+        return plus(left, right)
+    out = plus(left, bare(right))
+    out[CUSTOMERS] = sorted({*left.get(CUSTOMERS, ()), *seen})
+    return out
+
+
+def parted(left: Stats, right: Stats) -> Stats:
+    """As ``minus``, with the customers that only ``left`` has."""
+    out = minus(bare(left), bare(right))
+    seen = set(left.get(CUSTOMERS, ())).difference(right.get(CUSTOMERS, ()))
+    if seen:
+        out[CUSTOMERS] = sorted(seen)
+    return out
+
+
+def bare(stats: Stats) -> Stats:
+    """Without the customers: what can be added and taken away. The same object where there are none."""
+    if CUSTOMERS not in stats:
+        return stats
+    out = stats.copy()
+    del out[CUSTOMERS]
+    out.pop(CUSTOMERS_LEVEL, None)
     return out

@@ -5,8 +5,8 @@ not of how it was cut into batches. ``apply`` only queues; ``close`` works the q
 ``Closing`` for every instant at which something changed. An instant F is a number of panes: everything known
 by the closing of the panes below F is in.
 
-Frontier. F is the smallest ``panes_closed`` over the expected sources that are not idle, the largest if all
-are; one never heard of holds it back; it never falls.
+Frontier. F is the smallest ``panes_closed`` over the expected sources that are not idle; if all are, the end
+of the pane of the newest event; one never heard of holds it back; it never falls.
 
 Exactness over a crash. ``changes`` returns table entries to write in any order, then the progress entry
 {round, F, marks}, to be written when they are acknowledged; only then may the input be acknowledged. Every
@@ -23,20 +23,24 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from stream.measures.audience import Audience
 from stream.measures.partials import Mark, Partial
 from stream.measures.pending import Held, Pending
-from stream.measures.stats import Stats, plus
-from stream.measures.tiers import Tier, Window, WindowConfig, frozen, plan
+from stream.measures.plans import Span, Window, WindowConfig, plan
+from stream.measures.settle import settled
+from stream.measures.stats import CUSTOMERS, Stats, bare, joined, plus
+from stream.measures.stores import ABSENT, Store, thaw
+from stream.measures.tiers import Tier
+from stream.measures.totals import totals
+from stream.measures.views import WindowSums
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Closing", "Window", "WindowChanges", "WindowConfig", "Windows", "partition_of", "plan"]
+__all__ = ["Closing", "Span", "Window", "WindowChanges", "WindowConfig", "Windows", "partition_of", "plan"]
 
-_ABSENT: Final = (b"null", b"{}")
 _encode: Final = msgspec.json.Encoder().encode
-# Entries of panes: round, sums, sums as of the last progress. Of cells: round, cell, cell when last folded.
-_decode_entry: Final = msgspec.json.Decoder(tuple[int, msgspec.Raw, msgspec.Raw]).decode
+# Entries of cells: round, cell, cell when last folded.
 _decode_cell: Final = msgspec.json.Decoder(tuple[int, msgspec.Raw, msgspec.Raw]).decode
 _decode_held: Final = msgspec.json.Decoder(tuple[int, int, msgspec.Raw, msgspec.Raw]).decode
 _decode_progress: Final = msgspec.json.Decoder(tuple[int, int, list[Mark]]).decode
@@ -49,12 +53,16 @@ class Closing(msgspec.Struct, frozen=True):
         instant: Number of panes that are final, F.
         as_of_ms: The same as a time: the end of the last final pane.
         changed: Slice key (in alphabetical order) -> window name -> sums; {} for a window without
-            observations. The sums are shared and frozen: do not change them.
+            observations. The sums are shared and frozen: do not change them. A shifted window is there as well,
+            but that it moves on is no change.
+        corrected: Slice key -> the first finest pane before the instant's own of which late data changed the
+            sums: what was published from there on would be different now.
     """
 
     instant: int
     as_of_ms: int
-    changed: dict[str, dict[str, Stats]]
+    changed: dict[str, Mapping[str, Stats]]
+    corrected: dict[str, int] = {}
 
 
 class WindowChanges(msgspec.Struct, frozen=True):
@@ -96,18 +104,31 @@ class Windows:
         self.frontier = 0
         self._partition = partition
         self._agenda: list[int] = []  # panes at whose closing there is something to do; may repeat
-        self._pending = Pending(sources, self._schedule)
-        self._tiers = tuple(Tier(tier_ms, config, self._schedule) for tier_ms in config.tiers)
-        rolls = {roll.name: roll for tier in self._tiers for roll in tier.rolls}
-        self._rolls = tuple(rolls[window.name] for window in config.windows)
+        self._pending = Pending(sources, self._schedule, customers=config.customers > 0)
+        prefix = f"{partition}|e|"
+        tiers: list[Tier] = []  # the coarsest first
+        for tier_ms in reversed(config.tiers):
+            tiers.append(Tier(tier_ms, config, prefix, self._schedule, tiers[-1] if tiers else None))
+        self._tiers: Final = tuple(reversed(tiers))
+        self._totals: Final = totals(config, prefix)
+        self._stores: Final = {str(tier.tier_ms): tier.store for tier in self._tiers}
+        self._stores.update({total.name: total.store for total in self._totals})
+        self._audience: Final = Audience(config)
+        # Window name -> (roll, number of open panes that go on top of it).
+        depths = {roll: depth for depth, tier in enumerate(self._tiers) for roll in tier.rolls}
+        by_name = {roll.name: roll for roll in depths}
+        self._rolls: Final = tuple(by_name[window.name] for window in config.windows)
+        self._views: Final = {
+            roll.name: (place, 0 if roll.shifted else depths[roll]) for place, roll in enumerate(self._rolls)
+        } | {total.name: (len(self._rolls) + place, 0) for place, total in enumerate(self._totals)}
         self._wakes: dict[int, set[str]] = {}
         self._queue: deque[Partial | Mark] = deque()
         self._closing = False
         self._touched: set[str] = set()
         self._moved = False  # a mark or the frontier changed since last written
         self._round = 0
-        self._rolled_back: list[tuple[Tier, int, str]] = []
         self._tombstones: list[str] = []
+        self._given_up: list[str] = []
         self._restored: dict[str, bytes] = {}
 
     def restore(self, key: str, value: bytes | None) -> None:
@@ -130,21 +151,27 @@ class Windows:
             written, self.frontier, marks = _decode_progress(progress)
             self._pending.marks.update({mark.source: mark for mark in marks})
         latest = written
-        tiers = {str(tier.tier_ms): tier for tier in self._tiers}
         for key, value in restored.items():
             _, kind, rest = key.split("|", 2)
             if kind == "c":
                 latest = max(latest, self._restore_cell(rest, value, written))
                 continue
-            tier_ms, pane, slice_key = rest.split("|", 2)
-            tier = tiers.get(tier_ms)
-            if tier is None:  # no window is rolled from it any more
-                self._tombstones.append(key)
-            else:
-                latest = max(latest, self._restore_pane(tier, int(pane), slice_key, value, written))
+            name, rest = rest.split("|", 1)
+            store = self._stores.get(name)
+            if store is None:  # no window is kept in it any more
+                self._given_up.append(key)
+                self._hand_on(name, rest, value, written)
+                continue
+            number, needless = store.restore(rest, value, written)
+            latest = max(latest, number)
+            self._tombstones += needless
         self._round = latest
         for tier in self._tiers:
+            for pane, held in tier.store.panes.items():
+                self._audience.add(pane * tier.per, {key: thaw(stats) for key, stats in held.items()})
             tier.rebuild(self.frontier)
+        for total in self._totals:
+            total.rebuild()
 
     def apply(self, message: Partial | Mark) -> None:
         """Queue the next message of the log; it takes effect in ``close``."""
@@ -179,22 +206,45 @@ class Windows:
             self._schedule(known)
         waiting.add(slice_key)
 
-    def values(self, slice_key: str) -> dict[str, Stats]:
+    def values(self, slice_key: str) -> Mapping[str, Stats]:
         """Final sums per window at the frontier (frozen); {} for a window without observations."""
-        return {roll.name: roll.sums.get(slice_key, _NOTHING) for roll in self._rolls}
+        return self._view([slice_key])[slice_key]
 
-    def provisional(self, slice_key: str) -> dict[str, Stats]:
-        """As ``values``, with everything heard of since, on time, late or ahead, added on top.
+    def provisional(self, slice_key: str) -> Mapping[str, Stats]:
+        """As ``values``, with everything heard of since, on time or late, added on top.
 
         Nothing leaves before the frontier does, so a window reaches from its final start to ``newest``.
+        Contributions beyond (deadlines ahead) are not in.
         """
-        sums = self.values(slice_key)
-        for pane, stats in self._pending.open_cells(slice_key, self.frontier):
+        frontier, newest = self.frontier, self.newest
+        cells = [cell for cell in self._pending.open_cells(slice_key, frontier) if cell[0] < newest]
+        sums = {name: bare(stats) for name, stats in self.values(slice_key).items()}
+        for pane, stats in cells:
+            more = bare(stats)
             for tier in self._tiers:
+                start = pane // tier.per * tier.per
                 for roll in tier.rolls:
-                    if roll.leaves(pane * self.config.pane_ms // tier.tier_ms) >= self.frontier:
-                        sums[roll.name] = plus(sums[roll.name], stats)
+                    if not roll.shifted and start + roll.reach >= frontier:
+                        sums[roll.name] = plus(sums[roll.name], more)
+            for total in self._totals:
+                sums[total.name] = total.add(slice_key, sums[total.name], pane, more)
+        also = [(pane, stats[CUSTOMERS]) for pane, stats in cells if CUSTOMERS in stats]
+        for name, counted in self._audience.counts(slice_key, frontier, newest, also).items():
+            sums[name] = sums[name] | {CUSTOMERS: counted}
         return sums
+
+    def settle(self, cells: Iterable[tuple[str, int, Stats]], instant: int) -> None:
+        """Go to ``instant`` with all that is known by then, at once: for files, which have an end.
+
+        Sums are as if the cells had come as partials and every pane had been closed; ``values`` and ``slices``
+        tell. Nothing may be applied, and nothing written, afterwards.
+
+        Args:
+            cells: (slice key, finest pane, sums), in any order, a cell possibly in parts; not changed.
+            instant: A number of panes; later cells are left out.
+        """
+        settled(cells, instant, self._tiers, self._totals, self._audience)
+        self.frontier = instant
 
     @property
     def newest(self) -> int:
@@ -203,7 +253,10 @@ class Windows:
 
     def slices(self) -> list[str]:
         """Slices with an observation in some final window, in alphabetical order."""
-        return sorted(set().union(*(roll.sums for roll in self._rolls)))
+        held = {key for roll in self._rolls for key in roll.base} | self._audience.slices()
+        held.update(*(tier.open_at(self.frontier) for tier in self._tiers))
+        held.update(*(total.sums() for total in self._totals))
+        return [key for key, sums in self._view(sorted(held)).items() if any(sums.values())]
 
     def touched(self) -> set[str]:
         """Slices of which something new was heard since last asked."""
@@ -218,9 +271,16 @@ class Windows:
         """
         if self._queue or self._closing:
             raise RuntimeError("close() was not exhausted")
-        tombstones, self._tombstones = self._tombstones, []
+        tombstones, self._tombstones = self._tombstones, self._given_up
+        self._given_up = []
         number = self._round + 1
-        entries = self._pane_entries(number) + self._cell_entries(number)
+        for tier in self._tiers:
+            tier.freeze(self.frontier)
+        entries = self._cell_entries(number)
+        for store in self._stores.values():
+            more, needless = store.take_changes(number)
+            entries += more
+            self._tombstones += needless
         progress = None
         if entries or self._moved:
             self._round = number
@@ -238,24 +298,60 @@ class Windows:
             known = heappop(self._agenda)
             if known < self.frontier:
                 continue  # the same pane was on the agenda more than once
-            changed = self._close(known)
+            changed, corrected = self._close(known)
             self.frontier = known + 1
             self._moved = True
             if changed:
-                sums = {slice_key: self.values(slice_key) for slice_key in sorted(changed)}
-                yield Closing(self.frontier, self.frontier * self.config.pane_ms, sums)
+                as_of_ms = self.frontier * self.config.pane_ms
+                yield Closing(self.frontier, as_of_ms, self._view(sorted(changed)), corrected)
         if target > self.frontier:
             self.frontier = target
             self._moved = True
 
-    def _close(self, known: int) -> set[str]:
+    def _close(self, known: int) -> tuple[set[str], dict[str, int]]:
         changed = self._wakes.pop(known, set())
+        corrected: dict[str, int] = {}
         for tier in self._tiers:
-            tier.expire(known, changed)
+            tier.turn(known, changed)
         for pane, arrived in self._pending.fold(known).items():
-            for tier in self._tiers:
-                tier.fold(known, pane, arrived, changed)
-        return changed
+            self._audience.add(pane, arrived)
+            news: set[str] = set()
+            if self._tiers[0].fold(known, pane, arrived):
+                news.update(arrived)
+            for total in self._totals:
+                total.fold(pane, arrived, news)
+            changed |= news
+            if pane < known:
+                corrected.update({key: min(corrected.get(key, pane), pane) for key in news})
+        for tier in self._tiers:
+            tier.end(known)
+        return changed, corrected
+
+    def _view(self, slices: list[str]) -> dict[str, Mapping[str, Stats]]:
+        """The windows of slices at the frontier. What they are made of is frozen, so later moves do no harm."""
+        frontier = self.frontier
+        bases = [roll.base for roll in self._rolls] + [total.sums() for total in self._totals]
+        opens = [tier.open_at(frontier) for tier in self._tiers[1:]]
+        counts = self._audience.counts
+        return {
+            key: WindowSums(
+                self._views,
+                [base.get(key) for base in bases],
+                [opened.get(key) for opened in opens],
+                counts(key, frontier),
+            )
+            for key in slices
+        }
+
+    def _hand_on(self, name: str, rest: str, value: bytes, written: int) -> None:
+        """What an open pane of a tier that is no longer kept has not passed on goes to the next coarser tier."""
+        coarser = [tier for tier in self._tiers if name.isdecimal() and tier.tier_ms > int(name)]
+        if not coarser:
+            return
+        pane, slice_key, stats = Store.read(rest, value, written)
+        start_ms = pane * int(name)
+        if stats and start_ms + int(name) > self.frontier * self.config.pane_ms:
+            coarser[0].store.add(start_ms // coarser[0].tier_ms, {slice_key: stats}, joined)
 
     def _restore_cell(self, rest: str, value: bytes, written: int) -> int:
         known, pane, source, slice_key = rest.split("|", 3)
@@ -263,50 +359,11 @@ class Windows:
         at = (source, int(pane), int(known))
         # A later partial than the progress knows does no harm: it comes again, before it is folded. Only one
         # that came after the fold, and hides what was folded, is taken back.
-        taken_back = number > written and bytes(before) not in _ABSENT
+        taken_back = number > written and bytes(before) not in ABSENT
         self._pending.restore(slice_key, at, _held(before if taken_back else now), self.frontier)
         if taken_back and self._pending.get(slice_key, at):
             self._pending.dirty[slice_key, at] = None
         return number
-
-    def _restore_pane(self, tier: Tier, pane: int, slice_key: str, value: bytes, written: int) -> int:
-        number, now, before = _decode_entry(value)
-        held = bytes(now)
-        if number > written:
-            # Written once more in the next round, or its number would pass for valid after the next progress.
-            self._rolled_back.append((tier, pane, slice_key))
-            held = bytes(before)
-        if held not in _ABSENT:
-            tier.panes.setdefault(pane, {})[slice_key] = held
-        elif number <= written:  # the place of a pane that was taken back and did not come again
-            self._tombstones.append(self._pane_key(tier, pane, slice_key))
-        return number
-
-    def _pane_entries(self, number: int) -> list[tuple[str, bytes]]:
-        entries = []
-        for tier, pane, slice_key in self._rolled_back:
-            now = tier.panes.get(pane, {}).get(slice_key)
-            tier.dirty.setdefault((pane, slice_key), now)
-            if now is None:
-                entries.append((self._pane_key(tier, pane, slice_key), b"[%d,{},null]" % number))
-        for tier in self._tiers:
-            tier.freeze(self.frontier)
-            for (pane, slice_key), before in tier.dirty.items():
-                held = tier.panes.get(pane, {}).get(slice_key)
-                if held is not None:
-                    was = b"null" if before is None else frozen(before)
-                    value = b"[%d,%b,%b]" % (number, frozen(held), was)
-                    entries.append((self._pane_key(tier, pane, slice_key), value))
-            self._tombstones += [self._pane_key(tier, pane, slice_key) for pane, slice_key in tier.gone]
-            tier.dirty.clear()
-            tier.gone.clear()
-        self._tombstones += [
-            self._pane_key(tier, pane, slice_key)
-            for tier, pane, slice_key in self._rolled_back
-            if slice_key not in tier.panes.get(pane, {})
-        ]
-        self._rolled_back.clear()
-        return entries
 
     def _cell_entries(self, number: int) -> list[tuple[str, bytes]]:
         pending = self._pending
@@ -322,9 +379,6 @@ class Windows:
         pending.gone.clear()
         return entries
 
-    def _pane_key(self, tier: Tier, pane: int, slice_key: str) -> str:
-        return f"{self._partition}|e|{tier.tier_ms}|{pane}|{slice_key}"
-
     def _cell_key(self, slice_key: str, at: tuple[str, int, int]) -> str:
         source, pane, known = at
         return f"{self._partition}|c|{known}|{pane}|{source}|{slice_key}"
@@ -332,7 +386,4 @@ class Windows:
 
 def _held(raw: msgspec.Raw) -> Held:
     version, folds, sums, base = _decode_held(raw)
-    return version, folds, sums, None if bytes(base) in _ABSENT else base
-
-
-_NOTHING: Final[Stats] = {}
+    return version, folds, sums, None if bytes(base) in ABSENT else base

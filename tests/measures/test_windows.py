@@ -325,7 +325,31 @@ def test_touched_since_last_asked():
     closings(windows, partial(5), partial(5))
     assert windows.touched() == {"{}"}
     assert windows.touched() == set()
-    assert windows.newest == 6
+
+
+def test_provisional_values_end_with_the_newest_event():
+    """What lies ahead of every event, a deadline, is in no provisional value until events get there."""
+    windows = small(["s", "t"])
+    closings(windows, partial(5), partial(7), Mark("s", 4, False, (2, False), newest=5))
+    assert (windows.newest, windows.provisional("{}")) == (6, {"w": {"nps": [1, 0, 0]}})
+    closings(windows, Mark("s", 5, False, (3, False), newest=7))
+    assert (windows.newest, windows.provisional("{}")) == (8, {"w": {"nps": [2, 0, 0]}})
+
+
+def test_when_all_are_silent_everything_that_came_is_final():
+    """With all sources idle the frontier is the end of the newest event's pane, and no deadline's."""
+    windows = small(["s", "t"])
+    seen = closings(
+        windows,
+        partial(5),
+        partial(90),
+        Mark("s", 3, False, (1, False), newest=5),
+        Mark("t", 1, False, (1, False), newest=2),
+        Mark("s", 3, True, (1, True), newest=5),
+    )
+    assert (seen, windows.frontier) == ([], 1)
+    seen = closings(windows, Mark("t", 1, True, (1, True), newest=2))
+    assert ([c.instant for c in seen], windows.frontier) == ([6], 6)
 
 
 def test_entries_name_their_partition():
@@ -341,7 +365,7 @@ def test_entries_name_their_partition():
 
 
 def test_windows_that_were_given_up_are_deleted():
-    """Panes of a tier that no window uses any more are deleted at the next opportunity."""
+    """Panes of a tier that no window uses any more are deleted when what they held is safe elsewhere."""
     windows = Windows(0, plan(10_000), ["s"])
     windows.ready()
     closings(windows, partial(5), Mark("s", 6, False, (1, False)))
@@ -351,7 +375,27 @@ def test_windows_that_were_given_up_are_deleted():
         fewer.restore(key, value)
     fewer.ready()
     assert fewer.values("{}") == {"5m": {"nps": [1, 0, 0]}}
-    assert sorted(fewer.changes().tombstones) == ["0|e|300000|0|{}", "0|e|3600000|0|{}"]
+    assert fewer.changes().tombstones == []
+    assert fewer.changes().tombstones == ["0|e|300000|0|{}"]
+
+
+def test_the_open_pane_of_a_tier_given_up_goes_to_the_next():
+    """What longer windows have only through a finer tier's open pane stays with them when that tier goes."""
+    windows = Windows(0, plan(10_000, ("5m", "24h", "7d")), ["s"])
+    windows.ready()
+    closings(windows, partial(5), Mark("s", 6, False, (1, False)))
+    changes = windows.changes()
+    fewer = Windows(0, plan(10_000, ("5m", "7d")), ["s"])
+    for key, value in [*changes.entries, changes.progress]:
+        fewer.restore(key, value)
+    fewer.ready()
+    assert fewer.values("{}") == {"5m": {"nps": [1, 0, 0]}, "7d": {"nps": [1, 0, 0]}}
+    changes = fewer.changes()
+    again = Windows(0, plan(10_000, ("5m", "7d")), ["s"])
+    for key, value in [*changes.entries, changes.progress]:
+        again.restore(key, value)
+    again.ready()
+    assert again.values("{}")["7d"] == {"nps": [1, 0, 0]}
 
 
 @pytest.mark.parametrize(

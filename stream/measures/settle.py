@@ -1,0 +1,53 @@
+"""All windows at one instant from all cells at once, without closing pane by pane.
+
+Every cell is touched once: cells that are in the same windows are added up together first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stream.measures.stats import CUSTOMERS, Stats, bare, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from stream.measures.audience import Audience
+    from stream.measures.tiers import Roll, Tier
+    from stream.measures.totals import Total
+
+
+def settled(
+    cells: Iterable[tuple[str, int, Stats]],
+    instant: int,
+    tiers: Sequence[Tier],
+    totals: Sequence[Total],
+    audience: Audience,
+) -> None:
+    """Fill windows that hold nothing with the cells of panes before ``instant``; see ``Windows.settle``."""
+    together: dict[tuple[int, ...], dict[str, Stats]] = {}
+    of_pane: dict[int, dict[str, Stats]] = {}
+    rolls: list[Roll] = [roll for tier in tiers for roll in tier.rolls]
+    for slice_key, pane, stats in cells:
+        if pane >= instant:
+            continue
+        sums = of_pane.get(pane)
+        if sums is None:
+            covered = _times(tiers, totals, pane, instant)
+            sums = of_pane[pane] = together.setdefault(covered, {})
+        merge(sums.setdefault(slice_key, {}), bare(stats))
+        if CUSTOMERS in stats:
+            audience.add(pane, {slice_key: stats})
+    for covered, sums in together.items():
+        for roll, times in zip(rolls, covered, strict=False):
+            for _ in range(times):
+                roll.add(sums)
+        for total, covers in zip(totals, covered[len(rolls) :], strict=True):
+            if covers:
+                total.put(sums)
+
+
+def _times(tiers: Sequence[Tier], totals: Sequence[Total], pane: int, instant: int) -> tuple[int, ...]:
+    """How often every roll and every total counts a finest pane at the instant."""
+    rolls = [roll.times(pane // tier.per * tier.per, instant - 1) for tier in tiers for roll in tier.rolls]
+    return (*rolls, *(int(total.covers(pane)) for total in totals))
