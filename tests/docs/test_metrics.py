@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ PAGES = sorted(FOLDER.glob("*.md"))
 #: What every section says, beside its example.
 SAID = ("Formula", "Source", "Fed by", "Unit", "Windows", "Bad input")
 
+#: Later than the events of the examples.
+NOW = "2026-01-13T00:00:00Z"
 #: Why an event does not fit what came before it.
 UNPAIRED = {
     value
@@ -81,11 +84,16 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize(("events", "shown"), EXAMPLES)
-def test_the_events_give_the_values(events: str, shown: str, tmp_path: Path) -> None:
+def test_the_events_give_the_values(
+    events: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What `cx compute` makes of the events is what stands below them, for the whole."""
+    monkeypatch.chdir(tmp_path)  # no .env, and no rules
+    for name in [name for name in os.environ if name.startswith("CX_")]:
+        monkeypatch.delenv(name)
     path = tmp_path / "events.ndjson"
     path.write_text(events)
-    done = CliRunner().invoke(cx, ["compute", str(path), "--json"], catch_exceptions=False)
+    done = CliRunner().invoke(cx, ["compute", str(path), "--json", "--now", NOW], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     [whole] = [found for found in map(json.loads, done.stdout.splitlines()) if found["slice"] == {}]
     assert part_of(json.loads(shown), whole["metrics"])
