@@ -176,6 +176,8 @@ class CustomersAgent:
             telemetry.misrouted(topic, n)
         for grouping, n in changes.other_members.items():
             telemetry.other_members(grouping, n)
+        for reason, n in changes.unpaired.items():
+            telemetry.unpaired(reason, n)
         for dead in changes.deadletters:
             telemetry.deadletter(dead.reason)
         for reason, n in changes.decisions.items():

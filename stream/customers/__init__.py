@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from .contribute import Contributor, Telling
 from .fold import APPLIED, DUPLICATE, REPLAYED, TOPIC_CODES, fold, was_applied
+from .identity import customer_hash
 from .risk import PRIOR, Risk, churn_risk
 from .signals import SIGNALS, signals
 from .state import Customer, CustomerConfig, decode, encode, stamp_of
@@ -14,10 +16,13 @@ __all__ = [
     "REPLAYED",
     "SIGNALS",
     "TOPIC_CODES",
+    "Contributor",
     "Customer",
     "CustomerConfig",
     "Risk",
+    "Telling",
     "churn_risk",
+    "customer_hash",
     "decode",
     "encode",
     "fold",

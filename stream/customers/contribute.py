@@ -17,11 +17,13 @@ from stream.measures import METRICS, dims_of, duration, money
 from stream.measures.declare import QUEUE
 
 from . import journeys
-from .histories import SUBSCRIPTIONS, TICKETS, Family, Telling, forget, note
+from .histories import SUBSCRIPTIONS, TICKETS, Family, forget, note
 from .identity import hash64
 from .journeys import OVER_CAPACITY, Journey, pack, subscription, unpack
+from .state import story_of
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator, Mapping
 
     from stream.intake import Event
@@ -41,7 +43,6 @@ BAD_MONEY: Final = "bad_money"
 
 _WAITS: Final = "#w"  # the queue, where no declared journey is one
 _PURCHASE: Final = "purchase"
-_NO_REFERRER: Final = (None, "", False)
 _TICKET_ROLES: Final = {
     "ticket_opened": journeys.OPENED,
     "ticket_resolved": journeys.TICKET_RESOLVED,
@@ -87,6 +88,21 @@ def wanted_stems(declared: Declarations) -> frozenset[str]:
     return frozenset(stem for name in declared.metrics for stem in METRICS[name].stems)
 
 
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What surrounds the events of a batch.
+
+    Attributes:
+        durable: offset up to which either topic is durable in the panes.
+        unpaired: counts events that do not fit their history, by reason.
+        journal: whether what is contributed has to be remembered, because a crash may come.
+    """
+
+    durable: tuple[int, int]
+    unpaired: Counter[str]
+    journal: bool = True
+
+
 class Contributor:
     """What events contribute under given declarations. Immutable.
 
@@ -124,10 +140,10 @@ class Contributor:
         """What a touchpoint contributes.
 
         Args:
-            customer: after ``fold`` took the event in; its story changes in ``telling`` alone.
+            customer: after ``fold`` took the event in; its story changes.
             event: a touchpoint.
             arrival: which record it was: offset * 2, and 1 more on the second topic.
-            telling: stories, and what is known to be durable.
+            telling: of the batch.
             fresh: whether it was applied just now; else it was before a crash.
         """
         plan = self._plans.get(event.kind, self._any)  # type: ignore[arg-type]
@@ -139,7 +155,7 @@ class Contributor:
         ]
         if not plan.parts:
             return found
-        story = telling.story(event.customer_id, customer)
+        story = story_of(customer, telling.durable)
         if fresh:
             for name, gained, lost in self._tell(plan.parts, story, customer, event, dims, telling):
                 if telling.journal:
@@ -218,8 +234,8 @@ class Contributor:
             elif fresh:
                 telling.unpaired[BAD_MONEY] += 1
         if plan.counts:
-            referred = attributes is not None and attributes.get("referred_by") not in _NO_REFERRER
-            yield "purchases", (1, int(referred))
+            by = attributes.get("referred_by") if attributes else None
+            yield "purchases", (1, 0 if by is None or by is False or by == "" else 1)
         if plan.acquires:
             if fresh and customer.acquired < 0 and customer.purchases == int(event.kind == _PURCHASE):
                 customer.acquired = arrival

@@ -11,11 +11,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .journeys import NOTHING_HELD, OVER_CAPACITY, Journey
-from .state import Story, Thread, decode_story
+from .state import Story, Thread
 
 if TYPE_CHECKING:
     from .journeys import Fact, Held, Machine, Moment, Outcome
-    from .state import Customer, CustomerConfig
+    from .state import CustomerConfig
 
 BEYOND_HISTORY: Final = "beyond_history"
 """An event older than what is still held of its reference."""
@@ -32,44 +32,6 @@ class Family(NamedTuple):
     name: str
     machine: Machine
     blank: bool  # whether events without a reference belong together
-
-
-class Telling:
-    """The stories at hand: decoded when first needed, and what is to be told of the events taken in.
-
-    Args:
-        durable: offset up to which each topic (by code's order) is durable in the panes.
-        stories: by customer id, of customers whose story was read; shared where customers are kept alive.
-        journal: whether what was contributed has to be remembered, because there may be a crash.
-
-    Attributes:
-        unpaired: events that do not fit their history, by reason.
-    """
-
-    __slots__ = ("durable", "journal", "stories", "unpaired")
-
-    def __init__(
-        self,
-        durable: tuple[int, int],
-        stories: dict[str, Story],
-        unpaired: Counter[str],
-        *,
-        journal: bool = True,
-    ) -> None:
-        self.durable: Final = durable
-        self.stories: Final = stories
-        self.unpaired: Final = unpaired
-        self.journal: Final = journal
-
-    def story(self, customer_id: str, customer: Customer) -> Story:
-        """A customer's story, without what the panes are known to have."""
-        story = self.stories.get(customer_id)
-        if story is None:
-            story = self.stories[customer_id] = decode_story(customer.story)
-            if story.journal:
-                durable = self.durable
-                story.journal = [entry for entry in story.journal if entry[0] >> 1 > durable[entry[0] & 1]]
-        return story
 
 
 def forget(story: Story, newest_ms: int) -> None:

@@ -6,7 +6,7 @@ the END with a default, so that every value ever written still decodes.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -90,6 +90,42 @@ class CustomerConfig(msgspec.Struct, frozen=True):
                 raise ValueError(f"{name}: must not be negative")
 
 
+class Thread(msgspec.Struct, array_like=True, gc=False):
+    """The history of one reference: about 30 bytes, and 12 a moment, 20 and more where it opened something."""
+
+    #: Tickets, subscriptions or a journey, by name, and the reference's hash; 0 where there is none.
+    family: str
+    ref: int
+    #: Ascending.
+    moments: list[Moment]
+    #: What moments were given up, and the time up to which they were; -1: none.
+    held: Held | None = None
+    floor_ms: int = -1
+    #: It may be forgotten once the customer's newest event is later; 0: not as it is.
+    until_ms: int = 0
+
+
+Entry = tuple[int, str, list[Fact], list[Fact]]
+"""Arrival of a record, family, and the facts that it made and unmade there: about 30 bytes a fact."""
+
+
+class Story(msgspec.Struct, array_like=True, gc=False):
+    """What is kept of a customer for measures that pair events. About 100 bytes for an open ticket."""
+
+    threads: list[Thread] = []
+    #: What records have contributed, in the order of their arrival, as long as it is not known to be durable
+    #: in the panes. After a crash those records come again, and then the threads are ahead of them.
+    journal: list[Entry] = []
+
+
+#: A story that was not read yet, as written; or, in memory, one that was.
+if TYPE_CHECKING:
+    MaybeRead = msgspec.Raw | Story
+else:
+    MaybeRead = msgspec.Raw
+_NO_STORY: Final = msgspec.Raw(b"\xc0")
+
+
 class Customer(msgspec.Struct, array_like=True, gc=False):
     """One customer. ``Customer()`` is one nothing is known about; ``fold`` changes it in place.
 
@@ -136,9 +172,9 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
     spend: dict[str, int] = {}
     #: Arrival of the purchase or subscription that won the customer; -1: not won yet, or it was not noted.
     acquired: int = -1
-    #: An encoded ``Story``; None for a customer without tickets, journeys and subscriptions. It is read only
-    #: when one of their events comes, so that it costs nothing with all others.
-    story: bytes | None = None
+    #: One byte for a customer without tickets, journeys and subscriptions. It is read (``story_of``) only when
+    #: one of their events comes, so that it costs next to nothing with all others.
+    story: MaybeRead = _NO_STORY
 
 
 class _Stamps(msgspec.Struct, array_like=True, gc=False):
@@ -146,37 +182,9 @@ class _Stamps(msgspec.Struct, array_like=True, gc=False):
     stamp_r: int
 
 
-class Thread(msgspec.Struct, array_like=True, gc=False):
-    """The history of one reference: about 30 bytes, and 12 a moment, 20 and more where it opened something."""
-
-    #: Tickets, subscriptions or a journey, by name, and the reference's hash; 0 where there is none.
-    family: str
-    ref: int
-    #: Ascending.
-    moments: list[Moment]
-    #: What moments were given up, and the time up to which they were; -1: none.
-    held: Held | None = None
-    floor_ms: int = -1
-    #: It may be forgotten once the customer's newest event is later; 0: not as it is.
-    until_ms: int = 0
-
-
-Entry = tuple[int, str, list[Fact], list[Fact]]
-"""Arrival of a record, family, and the facts that it made and unmade there: about 30 bytes a fact."""
-
-
-class Story(msgspec.Struct, array_like=True, gc=False):
-    """What is kept of a customer for measures that pair events. About 100 bytes for an open ticket."""
-
-    threads: list[Thread] = []
-    #: What records have contributed, in the order of their arrival, as long as it is not known to be durable
-    #: in the panes. After a crash those records come again, and then the threads are ahead of them.
-    journal: list[Entry] = []
-
-
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Customer)
-_story_decoder: Final = msgspec.msgpack.Decoder(Story)
+_story: Final = msgspec.msgpack.Decoder(Story | None)
 _stamps: Final = msgspec.msgpack.Decoder(_Stamps)
 
 #: Bytes of a customer.
@@ -192,18 +200,24 @@ def decode(data: bytes) -> Customer:
     return _decoder.decode(data)
 
 
-def decode_story(data: bytes | None) -> Story:
-    """Read the ``story`` of a customer; an empty one where there is none.
+def story_of(c: Customer, durable: tuple[int, int]) -> Story:
+    """The story of a customer, which from now on is written with it.
+
+    Args:
+        c: changed where its story was not read yet.
+        durable: offset up to which either topic is durable in the panes: what came up to there is taken out of
+            the journal, once in the life of the object.
 
     Raises:
-        msgspec.DecodeError: the bytes are not a story.
+        msgspec.DecodeError: what was written is no story.
     """
-    return Story() if data is None else _story_decoder.decode(data)
-
-
-def encode_story(story: Story) -> bytes | None:
-    """Write a story; None where there is nothing in it."""
-    return _encoder.encode(story) if story.threads or story.journal else None
+    held = c.story
+    if isinstance(held, Story):
+        return held
+    story = c.story = _story.decode(held) or Story()
+    if story.journal:
+        story.journal = [entry for entry in story.journal if entry[0] >> 1 > durable[entry[0] & 1]]
+    return story
 
 
 def stamp_of(data: bytes) -> int:

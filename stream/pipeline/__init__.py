@@ -4,7 +4,8 @@ The agents, the rule backtest and the oracles of the tests run the very same obj
 or reads a clock.
 """
 
-from .customers import CustomersChanges, CustomersPartition, DeadLetter, PipelineConfig, SourceRecord
+from .customers import CustomersChanges, CustomersPartition, DeadLetter, PipelineConfig
+from .merging import SourceRecord
 from .metrics import MetricsChanges, MetricsPartition
 
 __all__ = [

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from schemas import Reason
+from stream.comments import TopicFinder
 from stream.customers import (
     APPLIED,
     DUPLICATE,
     TOPIC_CODES,
+    Contributor,
     Customer,
     CustomerConfig,
+    Telling,
+    customer_hash,
     fold,
     signals,
     was_applied,
@@ -34,12 +37,14 @@ from stream.measures import (
 )
 from stream.measures.declare import Declarations
 from stream.measures.panes import OK
+from stream.pipeline.merging import Inlet, SourceRecord, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from stream.alerting.claims import Claim
     from stream.alerting.customer_rules import CustomerRules
+    from stream.pipeline.merging import Decoded
 
 Entry = tuple[bytes, bytes | None]
 
@@ -53,40 +58,6 @@ TIME_DETAIL: Final[dict[str, str]] = {
     Reason.TOO_LATE: "occurred_at: behind the watermark by more than CX_LATE_HORIZON_MS",
     Reason.TOO_EARLY: "occurred_at: ahead of the record's timestamp by more than CX_MAX_AHEAD_MS",
 }
-
-
-class SourceRecord(Protocol):
-    """What is read of a Kafka record; ``timestamp`` in epoch milliseconds."""
-
-    @property
-    def offset(self) -> int: ...  # noqa: D102
-    @property
-    def timestamp(self) -> int: ...  # noqa: D102
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def value(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
-
-
-@dataclass(slots=True)
-class Inlet:
-    """One input topic of a partition: its panes, what its mark last said, and where the run at hand is."""
-
-    topic: str
-    code: str
-    panes: SourcePanes
-    marked: int | None = None
-    applied: int = 0
-    duplicates: int = 0
-    read: int = -1  # offset of the last record decoded
-    fresh: list[SourceRecord] = field(default_factory=list)  # not decoded yet
-    left: list[Decoded] = field(default_factory=list)  # decoded, and kept back
-    misrouted: int = 0
-
-
-Decoded = tuple[Event, SourceRecord, Inlet]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +104,8 @@ class CustomersChanges:
     ``customers`` are written and awaited; then ``cells`` and, after them in the same log, ``sources``. So a
     customer that is durable may be ahead of its panes, never behind: a replay asks it what became of each
     record. The counters are for telling: ``verdicts`` by topic and verdict, ``decisions`` by reason,
-    ``misrouted`` (records not keyed by their customer) by topic, ``other_members`` by grouping.
+    ``misrouted`` (records not keyed by their customer) by topic, ``other_members`` by grouping, ``unpaired``
+    (touchpoints that do not fit what is known of their reference, or hold no money where some is due) by reason.
     """
 
     deadletters: list[DeadLetter] = field(default_factory=list)
@@ -148,6 +120,7 @@ class CustomersChanges:
     decisions: Counter[str] = field(default_factory=Counter)
     misrouted: Counter[str] = field(default_factory=Counter)
     other_members: Counter[str] = field(default_factory=Counter)
+    unpaired: Counter[str] = field(default_factory=Counter)
 
 
 def source_name(topic: str, partition: int) -> str:
@@ -185,6 +158,11 @@ class CustomersPartition:
         self._config = config
         self._rules = rules
         self._customers = customers
+        self._contributor = Contributor(config.declared, config.customers)
+        self._metrics = frozenset(config.declared.metrics)
+        spec = config.declared.topics
+        kept = any("topic" in grouping for grouping in config.groupings.groupings)
+        self._topics = TopicFinder(spec.languages, spec.words) if kept else None
         self.panes = {
             topic: source_panes(source_name(topic, partition), config.panes, config.groupings)
             for topic in config.topics
@@ -270,14 +248,14 @@ class CustomersPartition:
         if records:
             inlet.read = records[-1].offset
         seen = inlet.panes.offset
-        limits = self._config.limits
+        limits, questions = self._config.limits, self._config.declared.questions
         events: list[Decoded] = []
         keep = events.append
         refused = 0
         for record in records:
             if record.offset <= seen:
                 continue
-            event = decode_event(record.value, record.headers, limits)
+            event = decode_event(record.value, record.headers, limits, questions)
             if type(event) is Event:
                 keep((event, record, inlet))
             elif isinstance(event, Rejection):
@@ -287,7 +265,9 @@ class CustomersPartition:
             changes.verdicts[inlet.topic, DEADLETTER] += refused
         return events
 
-    def _fold(self, events: list[Decoded], written: dict[bytes, bytes], changes: CustomersChanges) -> None:
+    def _fold(  # noqa: C901, PLR0912, PLR0915 - run per event: calls would cost as much as the work
+        self, events: list[Decoded], written: dict[bytes, bytes], changes: CustomersChanges
+    ) -> None:
         """Fold a chunk; ``written`` is what the batch has made of customers so far."""
         alive = self._alive
         touched: dict[str, Customer] = {} if alive is None else alive
@@ -295,6 +275,11 @@ class CustomersPartition:
         config = self._config.customers
         ahead_ms = self._config.panes.max_ahead_ms
         rules = self._rules
+        contributor = self._contributor
+        telling = self._telling(changes)
+        metrics = self._metrics
+        finder = self._topics
+        counted = "customers" in metrics
         for event, record, inlet in events:
             time_ms = event.time_ms
             panes = inlet.panes
@@ -322,16 +307,31 @@ class CustomersPartition:
                 continue
             inlet.applied += 1
             metric = event.metric
+            comment = event.comment
+            dims = dims_of(event) if finder is None or not comment else dims_of(event, finder.find(comment))
             if metric is None:
                 panes.add(offset, time_ms, NO_DIMS, None, ())
-                continue
-            seen = observation(metric, event.score, event.scale, event.higher_is_better)
-            if seen is None:
-                panes.add(offset, time_ms, NO_DIMS, None, ())
-                continue
-            panes.add(offset, time_ms, dims_of(event), seen[0], seen[1])
+                if contributor.concerned(event):
+                    arrival = offset << 1 | (inlet.code == "r")
+                    for given in contributor.contributions(
+                        customer, event, arrival, telling, fresh=verdict is APPLIED
+                    ):
+                        panes.contribute(offset, *given)
+            else:
+                seen = observation(metric, event.score, event.scale, event.higher_is_better)
+                if seen is None or metric not in metrics:
+                    panes.add(offset, time_ms, NO_DIMS, None, ())
+                else:
+                    panes.add(offset, time_ms, dims, seen[0], seen[1])
+            if counted:
+                panes.seen(offset, time_ms, dims, customer_hash(customer_id))
         if alive is None:
             written.update((name.encode(), encode_customer(customer)) for name, customer in touched.items())
+
+    def _telling(self, changes: CustomersChanges) -> Telling:
+        """What the contributions of this batch have to know; its end has not moved the panes' offsets yet."""
+        first, second = (source.offset for source in self.panes.values())
+        return Telling((first, second), changes.unpaired, journal=self._alive is None)
 
     def _refuse(self, topic: str, record: SourceRecord, verdict: str, changes: CustomersChanges) -> None:
         changes.deadletters.append(DeadLetter(record, topic, verdict, TIME_DETAIL[verdict]))
@@ -370,32 +370,3 @@ class CustomersPartition:
         key, value = done.source
         changes.sources.append((key.encode(), value))
         changes.sources += [(key.encode(), None) for key in done.closed]
-
-
-def merge(first: Inlet, second: Inlet, *, waiting: Collection[str] = ()) -> list[Decoded]:
-    """Take what is due from two topics by event time, each kept in its own order; the rest stays ``left``.
-
-    The order inside a topic is never changed: an event waits for those before it in its topic, whatever
-    their times. Of the events at the two heads the earlier goes first, of equal ones that of the first topic.
-    When a topic has run out and is waited for, the other topic's events stay: one of them might be preceded.
-    """
-    ones, others = first.left, second.left
-    found: list[Decoded] = []
-    take = found.append
-    at = 0
-    for place, other in enumerate(others):
-        time_ms = other[0].time_ms
-        while at < len(ones) and ones[at][0].time_ms <= time_ms:
-            take(ones[at])
-            at += 1
-        if at == len(ones) and first.topic in waiting:
-            second.left = others[place:]
-            break
-        take(other)
-    else:
-        second.left = []
-        if second.topic not in waiting:
-            found += ones[at:]
-            at = len(ones)
-    first.left = ones[at:]
-    return found

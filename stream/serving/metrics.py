@@ -115,6 +115,10 @@ class Telemetry:
         """``n`` contributions were counted under ``other``: the grouping's cap was reached."""
         self._other_members.labels(grouping).inc(n)
 
+    def unpaired(self, reason: str, n: int = 1) -> None:
+        """``n`` touchpoints did not fit what is known of their reference, or held no money where some is due."""
+        self._unpaired.labels(reason).inc(n)
+
     def decision(self, reason: str, n: int = 1) -> None:
         """``n`` rule evaluations ended with this named reason."""
         self._decisions.labels(reason).inc(n)
@@ -236,6 +240,12 @@ class Telemetry:
             "cx_other_members_total",
             "Contributions counted under the member 'other'.",
             ("grouping",),
+            registry=registry,
+        )
+        self._unpaired = Counter(
+            "cx_unpaired_total",
+            "Touchpoints that measures could not take as they are.",
+            ("reason",),
             registry=registry,
         )
 

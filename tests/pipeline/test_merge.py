@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.customers import decode, encode
+from stream.customers.state import story_of
 from stream.intake import Event
 from stream.measures import Groupings, PaneConfig, SourcePanes
-from stream.pipeline.customers import Inlet, merge
+from stream.pipeline.merging import Inlet, merge
 from tests.pipeline.path import Stored
-from tests.pipeline.test_customers_crash import Outcome, logs
+from tests.pipeline.test_customers_crash import EVERYTHING, Outcome, logs
 
 if TYPE_CHECKING:
     from stream.pipeline import CustomersChanges
@@ -24,6 +26,16 @@ def keep(outcome: Outcome, changes: CustomersChanges, live: dict[bytes, bytes]) 
     outcome.publish(changes)
     outcome.write(outcome.customers, changes.customers)
     outcome.write(live, changes.customers)
+
+
+def told(outcome: Outcome) -> dict[bytes, bytes]:
+    """Customers without what they remember for a replay alone, which depends on the cuts."""
+    found = {}
+    for key, value in outcome.customers.items():
+        customer = decode(value)
+        story_of(customer, EVERYTHING)
+        found[key] = encode(customer)
+    return found
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -55,7 +67,7 @@ def test_two_logs_that_are_there_come_to_the_same_however_they_are_cut(seed: int
     keep(cut, partition.run([]), partition._customers)  # type: ignore[arg-type]
     assert rounds > 3
     assert cut.claims == whole.claims
-    assert cut.customers == whole.customers
+    assert told(cut) == told(whole)
     assert cut.dead == whole.dead
 
 

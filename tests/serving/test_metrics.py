@@ -17,12 +17,22 @@ from stream.serving.business import slice_label
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A line as `Telemetry.values` reads it."""
+
+    gap: float
+
+
+@dataclass(frozen=True)
 class Figure:
     """A metric's value as `Telemetry.values` reads it."""
 
     value: float | None
     n: int
     interval: tuple[float, float] | None
+    goal: Gap | None = None
+    baseline: Gap | None = None
+    benchmark: Gap | None = None
 
 
 def samples(telemetry: Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -51,6 +61,7 @@ def everything() -> Telemetry:
     telemetry.committed(4)
     telemetry.recovered("customers", 1_000, 0.5)
     telemetry.other_members("segment", 2)
+    telemetry.unpaired("never_opened", 4)
     telemetry.decision("not_enough_replies", 9)
     telemetry.alert("NpsLow", "firing")
     telemetry.values(0, '{"segment":"vip"}', {"nps": {"1h": Figure(12.5, 240, (4.1, 20.9))}})
@@ -79,6 +90,7 @@ def test_what_happened_is_what_is_exported() -> None:
         ("cx_recovery_records_total", (("table", "customers"),)): 1_000,
         ("cx_recovery_seconds", (("table", "customers"),)): 0.5,
         ("cx_other_members_total", (("grouping", "segment"),)): 2,
+        ("cx_unpaired_total", (("reason", "never_opened"),)): 4,
         ("cx_alert_decisions_total", (("reason", "not_enough_replies"),)): 9,
         ("cx_alerts_total", (("alert", "NpsLow"), ("state", "firing"))): 1,
         ("cx_metric_value", vip): 12.5,
@@ -138,6 +150,16 @@ def test_a_slice_without_values_disappears() -> None:
     assert not [key for key in samples(telemetry) if key[0] == "cx_metric_value"]
     telemetry.values(0, "{}", {})
     assert not [key for key in samples(telemetry) if key[0] == "cx_metric_value"]
+
+
+def test_gaps_to_declared_lines_are_exported() -> None:
+    """Each line that a value is held against is a series of its own."""
+    telemetry = Telemetry()
+    vip = Figure(74, 50, None, goal=Gap(-6.0), baseline=Gap(3.0))
+    telemetry.values(0, '{"segment":"vip"}', {"csat": {"1h": vip, "24h": Figure(74, 50, None)}})
+    found = {dict(labels)["line"]: value for (name, labels), value in samples(telemetry).items()
+             if name == "cx_metric_gap" and ("slice", "segment=vip") in labels}  # fmt: skip
+    assert found == {"goal": -6, "baseline": 3}
 
 
 def test_slices_beyond_the_cap_are_counted_and_the_whole_is_always_there() -> None:
