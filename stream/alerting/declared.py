@@ -178,7 +178,7 @@ def drivers_of(place: Place | None, kept: tuple[str, ...]) -> DriversSpec | None
     for name in ("overall", "among"):
         if name not in fields:
             raise place.missing(name)
-    if "drivers" in METRICS and "drivers" not in kept:
+    if "drivers" not in kept:
         raise place.error("drivers is left out of `metrics`; add it there")
     among: list[str] = []
     for item in fields["among"].items("a list of questions or touchpoints"):

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.record import REPLY_DIMENSIONS
 from stream.alerting.durations import parse_duration
+from stream.measures.lines import TOTALS
 from stream.measures.metric import EVER
+from stream.measures.moments import Comparable
 from stream.measures.registry import METRICS, REPLY_METRICS
 
 if TYPE_CHECKING:
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
 
     from stream.alerting.reading import Place
 
-# Totals and counts grow with the window; a share of customers lost is one per length of time.
-TOTALS: Final = frozenset({"revenue", "cost", "customers"})
 # Nothing is known of how sure their values are.
 _NO_INTERVAL: Final = frozenset({"lifetime_value"})
 # What an event of any kind counts in, so that it has values in the slices of replies too.
@@ -32,6 +32,17 @@ def judged(place: Place, kept: Sequence[str]) -> str:
         raise place.error(f"{name} is left out of `metrics`; add it there")
     if METRICS[name].family == "explanation":
         raise place.error(f"{name} explains another metric and has no figure of its own; name that one")
+    return name
+
+
+def compared(place: Place, kept: Sequence[str]) -> str:
+    """A metric that is computed and can be compared between variants."""
+    name = judged(place, kept)
+    if not isinstance(METRICS[name], Comparable):
+        known = ", ".join(each for each, metric in METRICS.items() if isinstance(metric, Comparable))
+        raise place.error(
+            f"{name} is no mean of single observations, so variants do not compare; one of: {known}"
+        )
     return name
 
 

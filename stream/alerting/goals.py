@@ -11,9 +11,10 @@ from pydantic_core import PydanticCustomError
 from schemas import to_ms
 from schemas.times import parse as parse_time
 from stream.alerting.durations import duration_text
-from stream.alerting.fit import TOTALS, check_lengths, check_line, check_slice, judged, window_of
+from stream.alerting.fit import check_lengths, check_line, check_slice, compared, judged, window_of
 from stream.alerting.parts import confidence_of, where_of
 from stream.measures.declare import DAY_MS, HOUR_MS, WEEK_MS, BaselineSpec, Experiment, Goal
+from stream.measures.lines import TOTALS
 from stream.measures.metric import EVER
 from stream.measures.registry import METRICS
 
@@ -139,11 +140,9 @@ def _experiment(place: Place, limits: Limits) -> Experiment:
         raise fields["where"].error("the variants are what is compared; leave `variant` out")
     metrics: list[str] = []
     for item in fields["metrics"].items("a list of metrics such as [csat]"):
-        metric = judged(item, limits.metrics)
+        metric = compared(item, limits.metrics)
         if metric in metrics:
             raise item.error(f"{metric} is named twice")
-        if METRICS[metric].windows == EVER or METRICS[metric].ever:
-            raise item.error(f"{metric} is about all customers so far, not about those of an experiment")
         check_slice(item, metric, (dimension for dimension, _ in where))
         metrics.append(metric)
     if not metrics:

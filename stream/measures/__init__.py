@@ -10,7 +10,7 @@ from stream.measures.metric import EVER, NOTHING, Line, Metric, MetricValue, Rep
 from stream.measures.money import money
 from stream.measures.panes import OK, TOO_EARLY, TOO_LATE, PaneChanges, PaneConfig, SourcePanes
 from stream.measures.partials import Mark, Partial, decode_partial_or_mark, encode_mark, encode_partial
-from stream.measures.publish import encode_metrics, metric_values
+from stream.measures.publish import Shown, encode_metrics
 from stream.measures.registry import EVER_STEMS, METRICS, REPLY_METRICS, all_values, observation, value_of
 from stream.measures.slices import (
     DIMENSIONS,
@@ -51,6 +51,7 @@ __all__ = [
     "PaneConfig",
     "Partial",
     "ReplyMetric",
+    "Shown",
     "SourcePanes",
     "Stats",
     "Versus",
@@ -68,7 +69,6 @@ __all__ = [
     "encode_partial",
     "is_empty",
     "merge",
-    "metric_values",
     "money",
     "observation",
     "parse_slice",

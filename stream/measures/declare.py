@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
+from stream.measures.plans import DEFAULT_WINDOWS
 from stream.measures.registry import METRICS
 from stream.measures.slices import DIMENSIONS, slice_key
 
@@ -250,7 +251,7 @@ class Declarations:
     """
 
     metrics: tuple[str, ...] = field(default_factory=lambda: tuple(METRICS))
-    windows: tuple[str, ...] = ("5m", "1h", "24h", "7d", "30d", "90d")
+    windows: tuple[str, ...] = DEFAULT_WINDOWS
     min_slice_n: int = 1
     questions: Mapping[str, Question] = field(default_factory=lambda: MappingProxyType({}))
     journeys: tuple[JourneySpec, ...] = (CART, QUEUE)

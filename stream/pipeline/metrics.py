@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from stream.alerting.conditions import decode_state, disposable, encode_state, step, wake_at
-from stream.measures import decode_partial_or_mark, encode_metrics, metric_values, value_of
-from stream.measures.windows import Windows, plan
+from stream.measures import Shown, decode_partial_or_mark, encode_metrics
+from stream.measures.wanted import window_config
+from stream.measures.windows import Windows
+from stream.pipeline.trials import Trials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from stream.alerting.claims import Claim
-    from stream.alerting.conditions import MetricLike, State
-    from stream.alerting.model import MetricRule
+    from stream.alerting.conditions import State, Values
     from stream.alerting.rules import RuleBook
     from stream.measures import MetricValue, Stats
     from stream.measures.windows import Closing
@@ -33,6 +34,16 @@ class MetricsRecord:
     final: bool
     payload: bytes
     values: dict[str, dict[str, MetricValue]]
+
+
+@dataclass(slots=True)
+class _Newest:
+    """The newest final sums of a slice in a batch, and what late data changed on the way there."""
+
+    as_of_ms: int
+    sums: Mapping[str, Stats]
+    controls: Mapping[str, Stats]
+    corrected: int | None
 
 
 @dataclass(slots=True)
@@ -67,7 +78,10 @@ class MetricsPartition:
         self.partition = partition
         self._config = config
         self._book = book
-        self._windows = Windows(partition, plan(config.panes.pane_ms), config.sources)
+        self._windows = Windows(
+            partition, window_config(config.declared, config.panes.pane_ms), config.sources
+        )
+        self._shown = Shown(config.declared, config.confidence)
         self._pane_ms = config.panes.pane_ms
         self._states: dict[tuple[str, str], State] = {}
         self._gone: list[bytes] = []
@@ -79,6 +93,7 @@ class MetricsPartition:
             else:
                 self._windows.restore(text, value)
         self._windows.ready()
+        self._trials = Trials(self._shown, self._windows)
         self._rules_as_they_are_now()
 
     def run(self, values: Iterable[bytes | None]) -> MetricsChanges:
@@ -91,15 +106,14 @@ class MetricsPartition:
         for value in values:
             if value is not None:
                 self._windows.apply(decode_partial_or_mark(value))
-        newest: dict[str, tuple[int, dict[str, Stats]]] = {}
+        newest: dict[str, _Newest] = {}
         written: dict[tuple[str, str], State] = {}
         ended: dict[tuple[str, str], None] = {}
         for closing in self._windows.close():
-            for slice_key, sums in closing.changed.items():
-                newest[slice_key] = (closing.as_of_ms, sums)
+            self._take(closing, newest)
             self._judge(closing, changes, written, ended)
         # Several panes may close at once: what is published is the newest final value of each slice.
-        changes.metrics = [self._record(key, at, sums, final=True) for key, (at, sums) in newest.items()]
+        changes.metrics = [self._final(slice_key, found) for slice_key, found in newest.items()]
         if self._windows.frontier > before:
             changes.mark_ms = self._windows.frontier * self._pane_ms
         self._take_changes(changes, written, ended)
@@ -109,7 +123,36 @@ class MetricsPartition:
         """Values so far of the slices of which something was heard since last asked, one by one."""
         windows = self._windows
         for key in sorted(windows.touched()):
-            yield self._record(key, windows.newest * self._pane_ms, windows.provisional(key), final=False)
+            sums = windows.provisional(key)
+            at_ms = windows.newest * self._pane_ms
+            values = self._shown.values(key, sums, self._trials.controls(key, windows.provisional))
+            payload = encode_metrics(key, at_ms, False, values)
+            yield MetricsRecord(key, at_ms, False, payload, values)
+
+    def settled(self, cells: Iterable[tuple[str, int, Stats]], instant: int) -> Iterator[MetricsRecord]:
+        """Final values of every slice at an instant, from all cells at once; only while nothing was taken in.
+
+        Args:
+            cells: (slice key, pane, sums), in any order; of a slice and pane perhaps more than once.
+            instant: number of panes that are final.
+        """
+        windows = self._windows
+        windows.settle(cells, instant)
+        as_of_ms = instant * self._pane_ms
+        for key in windows.slices():
+            controls = self._trials.controls(key, windows.values)
+            yield self._final(key, _Newest(as_of_ms, windows.values(key), controls, None))
+
+    def _take(self, closing: Closing, newest: dict[str, _Newest]) -> None:
+        changed = closing.changed
+        for slice_key in (*changed, *self._trials.beside(changed)):
+            sums = changed.get(slice_key) or self._windows.values(slice_key)
+            corrected = closing.corrected.get(slice_key)
+            before = newest.get(slice_key)
+            if before is not None and before.corrected is not None:
+                corrected = before.corrected if corrected is None else min(corrected, before.corrected)
+            controls = self._trials.controls(slice_key, self._windows.values)
+            newest[slice_key] = _Newest(closing.as_of_ms, sums, controls, corrected)
 
     def _judge(
         self,
@@ -123,11 +166,12 @@ class MetricsPartition:
                 at = (rule.alert, slice_key)
                 state = self._states.get(at)
 
+                values = self._shown.reader(slice_key, sums, rule.metric, rule.confidence)
                 done = step(
                     rule,
                     slice_key,
                     state,
-                    _reader(rule, sums),
+                    cast("Values", values),  # a value that is read is never None
                     instant=closing.instant,
                     t_ms=closing.as_of_ms,
                 )
@@ -166,10 +210,11 @@ class MetricsPartition:
         rewritten = {key for key, _ in changes.entries}
         changes.progress += [(key, None) for key in dropped if key not in rewritten]
 
-    def _record(self, slice_key: str, at_ms: int, sums: Mapping[str, Stats], *, final: bool) -> MetricsRecord:
-        values = metric_values(sums, self._config.confidence)
-        payload = encode_metrics(slice_key, at_ms, final, values)
-        return MetricsRecord(slice_key, at_ms, final, payload, values)
+    def _final(self, slice_key: str, newest: _Newest) -> MetricsRecord:
+        values = self._shown.values(slice_key, newest.sums, newest.controls)
+        corrected_from_ms = None if newest.corrected is None else newest.corrected * self._pane_ms
+        payload = encode_metrics(slice_key, newest.as_of_ms, True, values, corrected_from_ms)
+        return MetricsRecord(slice_key, newest.as_of_ms, True, payload, values)
 
     def _rules_as_they_are_now(self) -> None:
         """After a restart: forget states of rules that are gone, and ask again for the pending ones' turn."""
@@ -187,13 +232,3 @@ class MetricsPartition:
 
 def _state_key(at: tuple[str, str]) -> bytes:
     return f"{_RULE}{at[0]}|{at[1]}".encode()
-
-
-def _reader(rule: MetricRule, sums: Mapping[str, Stats]) -> Callable[[str], MetricLike | None]:
-    """Values of the rule's metric by window; None where there are no replies, or no one scale."""
-
-    def read(window: str) -> MetricLike | None:
-        found = value_of(rule.metric, sums[window], rule.confidence)
-        return None if found is None or found.value is None else cast("MetricLike", found)
-
-    return read

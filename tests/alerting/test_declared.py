@@ -283,8 +283,8 @@ CASES = [
             ("ever", "[nps]", "name", "is the name of a window"),
             ("a", "[]", "metrics", "is empty"),
             ("a", "[nps, nps]", "metrics[1]", "named twice"),
-            ("a", "[lifetime_value]", "metrics[0]", "all customers so far"),
-            ("a", "[churn_rate]", "metrics[0]", "all customers so far"),
+            ("a", "[lifetime_value]", "metrics[0]", "no mean of single observations"),
+            ("a", "[churn_rate]", "metrics[0]", "no mean of single observations"),
         )
     ),
     ("topics: {languages: [fr]}  # <-", "topics.languages[0]", "unknown language 'fr'"),
