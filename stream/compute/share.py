@@ -7,6 +7,7 @@ stands for its offset: rising in each partition, which is all that is asked of a
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -66,7 +67,7 @@ class ShareResult(msgspec.Struct, array_like=True):
     Attributes:
         verdicts: records by verdict: applied, duplicate, late, deadletter.
         reasons: those that were not taken, by reason.
-        refused: the first of those.
+        refused: the first of those, in order.
         other_members: observations counted in an ``other`` member, by grouping.
         newest: pane of the newest event; -1 without any.
         cells: slice key -> [pane, sums], a pane possibly more than once.
@@ -214,8 +215,10 @@ class Share:
             self._verdicts[verdict] += n
         for dead in changes.deadletters:
             self._reasons[str(dead.reason)] += 1
-            if len(self._refused) < NAMED:
-                self._refused.append(Refused(dead.record.offset, str(dead.reason), dead.detail))
+            self._refused.append(Refused(dead.record.offset, str(dead.reason), dead.detail))
+        if len(self._refused) > NAMED:  # partitions take turns, so they do not come in order
+            self._refused.sort(key=attrgetter("line"))
+            del self._refused[NAMED:]
         if len(part.alive) > ALIVE:
             part.packed.update((name.encode(), encode_customer(c)) for name, c in part.alive.items())
             part.alive.clear()
