@@ -23,6 +23,7 @@ MINUTE_MS: Final = 60 * SECOND_MS
 HOUR_MS: Final = 60 * MINUTE_MS
 
 STAGES: Final = {
+    "advertising": "entice",
     "website": "entice",
     "onboarding": "enter",
     "app": "engage",
@@ -39,15 +40,27 @@ SCORES: Final[dict[str, tuple[int, int, float, float]]] = {
     "csat": (1, 5, 4.3, 0.85),
     "ces": (1, 7, 5.7, 1.1),
     "loyalty": (1, 10, 8.0, 1.5),
+    "engagement": (1, 10, 7.2, 1.8),
 }
 PILLARS: Final = {
     "nps": "integrity",
     "csat": "resolution",
     "ces": "time and effort",
     "loyalty": "expectations",
+    "engagement": "personalisation",
+    "csat-agent": "empathy",
+    "csat-choice": "personalisation",
+    "csat-price": "expectations",
+    "csat-website": "time and effort",
 }
+#: Questions that some are asked after a purchase, and how much the answers go with that on recommending.
+DETAILS: Final = (("csat-price", 0.75), ("csat-website", 0.55), ("csat-choice", 0.25))
 
-COMMENTED: Final = 0.12
+COMMENTED: Final = 0.15
+DETAILED: Final = 0.12
+REFERRED: Final = 0.06
+GIVEN_UP: Final = {"A": 0.24, "B": 0.20}  # the variants of the checkout
+_CAMPAIGNS: Final = {"search": (40.0, 15.0), "social": (25.0, 10.0)}  # channel -> spend, deviation
 
 
 def fixed_width(time_ms: int) -> str:
@@ -78,8 +91,11 @@ class Journeys:
             self._store,
             self._onboard,
             self._bill,
+            self._leave,
+            self._advertise,
         )
-        self._chances = (0.40, 0.26, 0.16, 0.08, 0.05, 0.05)
+        self._chances = (0.40, 0.26, 0.135, 0.08, 0.05, 0.05, 0.015, 0.01)
+        self._subscribers: dict[str, tuple[Person, str]] = {}
 
     def journey(self, person: Person, time_ms: int) -> list[Step]:
         """One journey of a person from an instant on, in the order of event times."""
@@ -91,16 +107,14 @@ class Journeys:
         rng = self._rng
         place, channel = ("app", "app") if person.digital else ("website", "web")
         product = rng.choice(PRODUCTS)
-        ref = self._ref("order")
+        variant = "AB"[rng.random() < 0.5]  # noqa: PLR2004 - a coin
+        at_checkout = {"ref": self._ref("order"), "product": product, "variant": variant}
         steps = [self._touch(t, person, "session_started", place, channel)]
         t += self._soon(2 * MINUTE_MS)
-        steps.append(self._touch(t, person, "cart_started", place, channel, ref=ref, product=product))
+        steps.append(self._touch(t, person, "cart_started", place, channel, **at_checkout))
         t += self._soon(2 * MINUTE_MS)
-        variant = "AB"[rng.random() < 0.5]  # noqa: PLR2004 - a coin
-        at_checkout = {"ref": ref, "product": product, "variant": variant}
         steps.append(self._touch(t, person, "checkout_started", "checkout", channel, **at_checkout))
-        given_up = rng.random() < 0.22 + self._effect("abandon", t, person, "checkout", channel)
-        if given_up:
+        if rng.random() < GIVEN_UP[variant] + self._effect("abandon", t, person, "checkout", channel):
             if rng.random() < 0.5:  # noqa: PLR2004 - a coin
                 self._ask(steps, t, person, "nps", "checkout", channel, variant=variant)
             return steps
@@ -108,36 +122,47 @@ class Journeys:
         steps.append(self._bought(t, person, "checkout", channel, at_checkout))
         if rng.random() < 0.80:  # noqa: PLR2004 - a share, like those below
             self._ask(steps, t, person, "nps", "checkout", channel, product=product, variant=variant)
-        due_ms = t + 90 * MINUTE_MS
+            if rng.random() < DETAILED:
+                self._ask_details(steps, person, channel)
+        self._deliver(steps, t, person, channel, at_checkout)
+        return steps
+
+    def _deliver(self, steps: list[Step], t: int, person: Person, channel: str, order: Record) -> None:
+        rng = self._rng
+        ref, product = order["ref"], order["product"]
+        due_at = fixed_width(t + 90 * MINUTE_MS)
+        t += SECOND_MS
+        steps.append(self._touch(t, person, "promise_made", "delivery", channel, ref=ref, due_at=due_at))
+        wait = self._effect("wait", t, person, "delivery", channel) or 1.0
+        t += int(wait * rng.uniform(15 * MINUTE_MS, 50 * MINUTE_MS))
         steps.append(
             self._touch(
-                t + SECOND_MS,
+                t,
                 person,
-                "promise_made",
+                "promise_kept",
                 "delivery",
                 channel,
                 ref=ref,
-                due_at=fixed_width(due_ms),
+                product=product,
+                currency=person.currency,
+                attributes={"cost": round(wait * rng.uniform(2.0, 6.0), 2)},
             )
         )
-        wait = self._effect("wait", t, person, "delivery", channel) or 1.0
-        t += int(wait * rng.uniform(15 * MINUTE_MS, 50 * MINUTE_MS))
-        steps.append(self._touch(t, person, "promise_kept", "delivery", channel, ref=ref, product=product))
         if rng.random() < 0.55:  # noqa: PLR2004
             self._ask(steps, t, person, "ces", "delivery", channel, product=product)
         elif rng.random() < 0.3:  # noqa: PLR2004
             self._ask(steps, t, person, "nps", "delivery", channel, product=product)
-        return steps
 
     def _support(self, person: Person, t: int) -> list[Step]:
         rng = self._rng
         channel = rng.choices(("chat", "phone", "email"), (0.72, 0.16, 0.12))[0]
-        steps = [self._touch(t, person, "support_session", "support", channel)]
-        if channel == "chat" and rng.random() < 0.15:  # noqa: PLR2004
-            steps.append(
-                self._touch(t + self._soon(MINUTE_MS), person, "self_service_answered", "support", channel)
-            )
-            return steps
+        ticket = self._ref("ticket")
+        steps = [self._touch(t, person, "support_session", "support", channel, ref=ticket)]
+        if channel == "chat" and rng.random() < 0.22:  # noqa: PLR2004
+            t += self._soon(MINUTE_MS)
+            steps.append(self._touch(t, person, "self_service_answered", "support", channel, ref=ticket))
+            if rng.random() < 0.7:  # noqa: PLR2004 - for the others it was no answer
+                return steps
         wait = self._effect("wait", t, person, "support", channel) or 1.0
         if channel != "email":
             queue = self._ref("queue")
@@ -148,7 +173,6 @@ class Journeys:
                 self._ask(steps, t, person, "csat", "support", channel)
                 return steps
             steps.append(self._touch(t, person, "queue_served", "support", channel, ref=queue))
-        ticket = self._ref("ticket")
         t += SECOND_MS
         steps.append(self._touch(t, person, "ticket_opened", "support", channel, ref=ticket))
         slow = rng.random() < 0.15  # noqa: PLR2004
@@ -164,11 +188,13 @@ class Journeys:
                 "support",
                 channel,
                 ref=ticket,
+                currency=person.currency,
                 attributes={"cost": cost, "slow": slow},
             )
         )
         if rng.random() < 0.75:  # noqa: PLR2004
-            self._ask(steps, t, person, "csat", "support", channel)
+            question = "csat-agent" if rng.random() < 0.3 else None  # noqa: PLR2004
+            self._ask(steps, t, person, "csat", "support", channel, question=question)
         if rng.random() < 0.2:  # noqa: PLR2004
             self._ask(steps, t, person, "ces", "support", channel)
         if rng.random() < 0.06:  # noqa: PLR2004
@@ -179,11 +205,13 @@ class Journeys:
     def _browse(self, person: Person, t: int) -> list[Step]:
         place, channel = ("app", "app") if person.digital else ("website", "web")
         steps = [self._touch(t, person, "session_started", place, channel)]
-        for _ in range(self._rng.randrange(4)):
+        for _ in range(self._rng.randrange(3)):
             t += self._soon(MINUTE_MS)
             steps.append(
                 self._touch(t, person, "page_viewed", place, channel, product=self._rng.choice(PRODUCTS))
             )
+        if self._rng.random() < 0.2:  # noqa: PLR2004
+            self._ask(steps, t, person, "engagement", place, channel)
         return steps
 
     def _store(self, person: Person, t: int) -> list[Step]:
@@ -196,8 +224,11 @@ class Journeys:
         return steps
 
     def _onboard(self, person: Person, t: int) -> list[Step]:
+        if person.customer_id in self._subscribers:
+            return self._browse(person, t)
         channel = "app" if person.digital else "web"
         ref = self._ref("subscription")
+        self._subscribers[person.customer_id] = person, ref
         steps = [self._touch(t, person, "subscription_started", "onboarding", channel, ref=ref)]
         for name in ("profile", "payment", "first_use"):
             t += self._soon(3 * MINUTE_MS)
@@ -224,13 +255,37 @@ class Journeys:
             self._ask(steps, t, person, "loyalty", "billing", "email")
         return steps
 
+    def _leave(self, person: Person, t: int) -> list[Step]:
+        """A subscriber cancels: this person if possible, else another."""
+        if not self._subscribers:
+            return self._browse(person, t)
+        leaves = person.customer_id
+        if leaves not in self._subscribers:
+            leaves = self._rng.choice(list(self._subscribers))
+        person, ref = self._subscribers.pop(leaves)
+        t += 15 * MINUTE_MS  # hardly in the middle of signing up
+        steps = [self._touch(t, person, "subscription_cancelled", "billing", "email", ref=ref)]
+        if self._rng.random() < 0.3:  # noqa: PLR2004
+            self._ask(steps, t, person, "loyalty", "billing", "email", question="loyalty-leaving", worse=3.0)
+        return steps
+
+    def _advertise(self, person: Person, t: int) -> list[Step]:
+        """A campaign's bill: a record needs a customer, so the campaign is one."""
+        rng = self._rng
+        channel = rng.choice(list(_CAMPAIGNS))
+        value = round(max(1.0, rng.gauss(*_CAMPAIGNS[channel])), 2)
+        campaign = person._replace(customer_id=f"campaign-{channel}", segment="new", digital=False)
+        return [
+            self._touch(t, campaign, "acquisition_spend", "advertising", channel, value=value, currency="EUR")
+        ]
+
     def _bought(self, t: int, person: Person, place: str, channel: str, extra: Record) -> Step:
         rng = self._rng
         value = round(person.basket * rng.lognormvariate(0.0, 0.3), 2)
         step = self._touch(
             t, person, "purchase", place, channel, value=value, currency=person.currency, **extra
         )
-        if rng.random() < 0.03:  # noqa: PLR2004
+        if rng.random() < REFERRED:
             step[1]["attributes"] = {"referred_by": f"c-{rng.randrange(1_000_000):06d}"}
         return step
 
@@ -250,30 +305,52 @@ class Journeys:
         record.update(extra)
         return t, record
 
+    def _ask_details(self, steps: list[Step], person: Person, channel: str) -> None:
+        """Add replies to more questions about what the last reply was about, which go together with it."""
+        t, recommended = steps[-1]
+        _, _, mean, deviation = SCORES["nps"]
+        standing = (recommended["score"] - mean) / deviation
+        spread = SCORES["csat"][3]
+        extra = {name: recommended[name] for name in ("product", "variant")}
+        for question, weight in DETAILS:
+            worse = -weight * max(-2.5, standing) * spread
+            self._ask(steps, t, person, "csat", "checkout", channel, question=question, worse=worse, **extra)
+            steps[-1][1]["in_reply_to"] = recommended["in_reply_to"]
+
     def _ask(
-        self, steps: list[Step], t: int, person: Person, metric: str, place: str, channel: str, **extra: Any
+        self,
+        steps: list[Step],
+        t: int,
+        person: Person,
+        metric: str,
+        place: str,
+        channel: str,
+        *,
+        question: str | None = None,
+        worse: float = 0.0,
+        **extra: Any,
     ) -> None:
-        """Add the reply to a question about the last step."""
+        """Add the reply to a question about the last step; ``worse``: points off the usual mean."""
         rng = self._rng
         asked = steps[-1][1]["event_id"]
         t += self._soon(4 * MINUTE_MS)
         low, high, mean, deviation = SCORES[metric]
-        mean += person.mood * deviation + self._effect(metric, t, person, place, channel)
+        mean += person.mood * deviation + self._effect(metric, t, person, place, channel) - worse
         score = min(high, max(low, round(rng.gauss(mean, deviation))))
         _, record = self._touch(t, person, "", place, channel, **extra)
         del record["kind"]
         record.update(
             metric=metric,
             score=score,
-            question=f"{metric}-{place}",
-            pillar=PILLARS[metric],
+            question=question or f"{metric}-{place}",
+            pillar=PILLARS.get(question or "", PILLARS[metric]),
             survey=f"after-{place}",
             in_reply_to=asked,
         )
         if metric == "ces":
             record["scale"] = [low, high]
         if rng.random() < COMMENTED:
-            record["comment"] = comment(rng, person.language, liked=2 * score >= low + high + 1)
+            record["comment"] = comment(rng, person.language, place, liked=2 * score >= low + high + 1)
         steps.append((t, record))
 
     def _effect(self, name: str, t: int, person: Person, place: str, channel: str) -> float:

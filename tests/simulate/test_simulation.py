@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from stream.comments import LANGUAGES, TopicFinder
 from stream.customers import Customer, fold, signals
 from stream.intake import Event, Limits, Rejection, decode
+from stream.measures import METRICS, Groupings
+from stream.pipeline import CustomersPartition, PipelineConfig
 from stream.simulate import DEFAULT_START_MS, Incident, Simulated, Simulation, default_incidents, to_json
 from stream.simulate.defects import DEFECTS
-from stream.topics import REPLIES, TOUCHPOINTS
+from stream.topics import INPUTS, REPLIES, TOUCHPOINTS
+from tests.simulate.test_incidents_trip_rules import Arrived
 
 HOUR = 3600_000
 SEEDS = (1, 2, 3)
@@ -70,7 +74,7 @@ def test_the_bytes_of_a_seed_are_the_same_everywhere() -> None:
     digest = hashlib.sha256()
     for r in records(1000, 1, bad=0.05, duplicates=0.05, late=0.05, disorder_ms=2000):
         digest.update(r.value)
-    assert digest.hexdigest()[:16] == "d67c2b04153dcfa2"
+    assert digest.hexdigest()[:16] == "0ff2a94a89c9c885"
 
 
 def test_defects_leave_the_events_underneath_as_they_are() -> None:
@@ -91,9 +95,18 @@ def test_events_come_in_event_time_order_in_the_contract_s_shape() -> None:
     assert len({e.event_id for e in events}) == len(events)
     assert {e.segment for e in events} == {"vip", "regular", "new", "business"}
     assert {e.touchpoint for e in events} == {
-        "website", "app", "checkout", "support", "delivery", "billing", "onboarding"
+        "website", "app", "checkout", "support", "delivery", "billing", "onboarding", "advertising"
     }  # fmt: skip
-    assert {e.channel for e in events} == {"web", "app", "chat", "phone", "email", "store"}
+    assert {e.channel for e in events} == {
+        "web",
+        "app",
+        "chat",
+        "phone",
+        "email",
+        "store",
+        "search",
+        "social",
+    }
 
 
 def test_topics_and_keys_are_those_of_the_contract() -> None:
@@ -201,6 +214,62 @@ def test_some_detractors_have_a_ticket_open() -> None:
             asked += 1
             found += (signals(c, event.time_ms)["open_tickets"] or 0) >= 1
     assert 5 < found < asked / 2
+
+
+def test_every_metric_has_something_to_measure() -> None:
+    """What the simulation writes feeds the sums of every metric, and every pillar is asked about."""
+    config = PipelineConfig(INPUTS, 1, Groupings([["pillar"]], 100))
+    customers = CustomersPartition(0, config, None, {}, {})
+    logs: dict[str, list[Arrived]] = {topic: [] for topic in INPUTS}
+    for r in records(8000):
+        logs[r.topic].append(Arrived(len(logs[r.topic]), r.time_ms, r.key.encode(), r.value))
+    partials = customers.run(logs.items()).partials
+    fed = {
+        key.partition("|")[0] for partial in partials if partial.slice_key == "{}" for key in partial.stats
+    }
+    assert {stem for metric in METRICS.values() for stem in metric.stems} - {"drivers"} <= fed
+    pillars = {partial.slice_key for partial in partials} - {"{}"}
+    assert len(pillars) == 6
+
+
+def test_shares_are_plausible() -> None:
+    """Journeys are given up, tickets reopened, subscriptions cancelled, friends referred: some, not most."""
+    events = first(Simulation(1), 20_000)
+    kinds = Counter(e.kind for e in events)
+    bought = [e for e in events if e.kind == "purchase"]
+    carts = {e.ref for e in events if e.kind == "cart_started"}
+    assert 0.1 < 1 - len(carts & {e.ref for e in bought}) / len(carts) < 0.4
+    assert (
+        0.02 < sum(bool(e.attributes and "referred_by" in e.attributes) for e in bought) / len(bought) < 0.1
+    )
+    assert 0.1 < kinds["subscription_cancelled"] / kinds["subscription_started"] < 0.6
+    assert 0 < kinds["ticket_reopened"] / kinds["ticket_resolved"] < 0.15
+    live: set[tuple[str, str | None]] = set()
+    for e in events:
+        if e.kind == "subscription_started":
+            live.add((e.customer_id, e.ref))
+        elif e.kind == "subscription_cancelled":
+            live.remove((e.customer_id, e.ref))
+    opened = {e.ref for e in events if e.kind == "ticket_opened"}
+    answered = [e.ref in opened for e in events if e.kind == "self_service_answered"]
+    assert 0.1 < sum(answered) / len(answered) < 0.5
+
+
+def test_comments_are_about_what_they_follow() -> None:
+    """In both languages some comments have topics and some have none; those of a delivery name it often."""
+    finder = TopicFinder(LANGUAGES, {})
+    found: dict[str | None, Counter[str]] = {}
+    without = 0
+    events = [e for e in first(Simulation(1), 20_000) if e.comment is not None]
+    for e in events:
+        topics = finder.find(e.comment or "")
+        without += not topics
+        found.setdefault(e.touchpoint, Counter()).update(topics)
+    assert 0.1 < without / len(events) < 0.5
+    assert len(set().union(*found.values())) >= 12
+    assert "delivery" in dict(found["delivery"].most_common(2))
+    assert found["support"]["delivery"] == 0 < found["support"]["waiting"]
+    assert {e.region[:2] for e in events if e.region} == {"it", "ir", "br"}
 
 
 def test_the_density_is_the_declared_one() -> None:
