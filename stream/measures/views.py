@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from stream.measures.stats import CUSTOMERS, Stats, plus
+from stream.measures.stats import CUSTOMERS, Stats, bare, plus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +62,6 @@ class WindowSums(Mapping[str, Stats]):
         sums = self._bases[place] or _NOTHING
         for opened in self._opens[:depth]:
             if opened is not None:
-                sums = plus(sums, opened) if sums else opened
+                sums = plus(sums, bare(opened)) if sums else bare(opened)
         counted = self._customers.get(name)
         return sums if counted is None else sums | {CUSTOMERS: counted}

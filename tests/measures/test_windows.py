@@ -11,15 +11,37 @@ from hypothesis import strategies as st
 from stream.measures import NO_DIMS, Mark, Partial, Window, WindowConfig, Windows, encode_mark, plan
 from stream.measures.offline import Reply, explain, final_stats
 from stream.measures.windows import partition_of
-from tests.measures.world import END, PANES, SOURCES, WINDOWS, Owner, Source, oracle, order, plain_run, worlds
+from tests.measures.world import (
+    END,
+    GROUPINGS,
+    MAX_MEMBERS,
+    PANES,
+    SOURCES,
+    WINDOWS,
+    Owner,
+    Source,
+    oracle,
+    order,
+    plain_run,
+    worlds,
+)
 
 FINAL = (END - PANES.lateness_ms) // PANES.pane_ms
 seeds = st.integers(0, 2**32)
 
 
+SHIFTED = {window.name for window in WINDOWS.windows if window.shifts_ms}
+
+
 def some(windows):
     """Without the windows that hold nothing."""
     return {name: stats for name, stats in windows.items() if stats}
+
+
+def unshifted(slices):
+    """Without the windows of earlier times, which move on without being told of."""
+    left = {key: {n: s for n, s in windows.items() if n not in SHIFTED} for key, windows in slices.items()}
+    return {key: windows for key, windows in left.items() if windows}
 
 
 def states(closings, until):
@@ -29,7 +51,16 @@ def states(closings, until):
         closing = closings.get(instant)
         if closing is not None:
             seen.update({key: some(windows) for key, windows in closing.changed.items()})
-        yield instant, {key: windows for key, windows in seen.items() if windows}
+        yield instant, unshifted(seen)
+
+
+def first_corrected(known, closing):
+    """By brute force: slice -> first pane before the instant's own of which something became known then."""
+    found = {}
+    for k in known:
+        if k.known == closing.instant - 1 > k.pane:
+            found.update({key: min(k.pane, found.get(key, k.pane)) for key in k.slices})
+    return found
 
 
 @settings(max_examples=60, deadline=None)
@@ -40,7 +71,18 @@ def test_every_instant_equals_brute_force(logs, seed):
     _, owner = plain_run(logs, seed)
     assert owner.windows.frontier == min(marks.values()) == FINAL
     for instant, seen in states(owner.closings, FINAL):
-        assert seen == final_stats(known, instant, WINDOWS), instant
+        expected = final_stats(known, instant, WINDOWS)
+        assert seen == unshifted(expected), instant
+        closing = owner.closings.get(instant)
+        if closing is not None:
+            told = {key: some(windows) for key, windows in closing.changed.items()}
+            assert told == {key: expected.get(key, {}) for key in told}, instant
+            corrected = first_corrected(known, closing)
+            assert {key: corrected[key] for key in closing.corrected} == closing.corrected
+            # What is not told cancelled itself out, or was too old for every window.
+            before = final_stats(known, instant - 1, WINDOWS)
+            for key in corrected.keys() - closing.corrected.keys() - closing.changed.keys():
+                assert unshifted({key: expected.get(key, {})}) == unshifted({key: before.get(key, {})})
 
 
 @settings(max_examples=60, deadline=None)
@@ -96,27 +138,31 @@ def test_crashes_change_nothing(logs, seed, idle):
 
 
 def _nothing_left_over(owner, frontier):
-    """The durable table holds what windows cover, and no cell that is folded and closed."""
+    """The durable table holds what windows cover, what lies ahead, and no cell that is folded and closed."""
     for key in owner.table:
         _, kind, *rest = key.split("|", 4)
-        if kind == "e":
+        if kind == "e" and rest[0].isdecimal():
             tier_ms, pane = int(rest[0]), int(rest[1])
-            longest = max(w.length_ms for w in WINDOWS.windows if w.tier_ms == tier_ms)
+            longest = max(
+                w.length_ms + max(w.shifts_ms, default=0) for w in WINDOWS.windows if w.tier_ms == tier_ms
+            )
             assert (pane * tier_ms + longest) // WINDOWS.pane_ms >= frontier
-        assert kind != "c"
+        assert kind != "c" or int(rest[0]) >= frontier
 
 
 @settings(max_examples=40, deadline=None)
 @given(worlds(), seeds)
 def test_sources_forget_what_is_closed(logs, seed):
-    """When all is closed a source's table holds its entry and its members, and no cells."""
+    """When all is closed a source's table holds its entry, its members, and cells that lie ahead."""
     rng = random.Random(seed)
     for name, records in logs.items():
         source = Source(name, records)
         while source.left(0):
             source.batch(rng.choice([1, 2, 5]), [], crash=rng if rng.random() < 0.4 else None)
         source.batch(0, [])
-        assert {key.split("|")[1] for key in source.table} <= {"s", "m"}
+        kinds = [key.split("|", 3) for key in source.table]
+        assert {kind for _, kind, *_ in kinds} <= {"s", "m", "c"}
+        assert all(int(rest[0]) >= source.panes.panes_closed for _, kind, *rest in kinds if kind == "c")
 
 
 @settings(max_examples=40, deadline=None)
@@ -135,17 +181,38 @@ def test_provisional_holds_everything_heard(logs, seed):
         [reply for records in logs.values() for reply in records[:-2]],
         PANES.pane_ms,
         PANES.lateness_ms,
-        [("segment",)],
-        2,
+        GROUPINGS,
+        MAX_MEMBERS,
     )
-    frontier = owner.windows.frontier
+    windows = owner.windows
+    newest = windows.newest
+    # As if all that happened before the newest event's end were final by the frontier, and just inside.
+    heard = [k._replace(known=-1) for k in known if k.pane < newest]
     for window in WINDOWS.windows:
-        start = -(-frontier * 10 // window.tier_ms) * window.tier_ms - window.length_ms
-        inside = [k._replace(known=-1, pane=frontier - 1) for k in known if k.pane * 10 >= start]
-        expected = final_stats(inside, max(frontier, 1), WINDOWS) if frontier else {}
-        if frontier:
-            got = owner.windows.provisional("{}")[window.name]
-            assert got == expected.get("{}", {}).get(window.name, {})
+        start = -(-windows.frontier * 10 // window.tier_ms) * window.tier_ms - window.length_ms
+        if not window.shifts_ms and windows.frontier:
+            inside = [k._replace(pane=windows.frontier - 1) for k in heard if k.pane * 10 >= start]
+            expected = final_stats(inside, windows.frontier, WINDOWS).get("{}", {})
+            assert windows.provisional("{}")[window.name] == expected.get(window.name, {})
+    for key in {key for k in heard for key in k.slices}:
+        expected = final_stats(heard, newest, WINDOWS).get(key, {})
+        for name in ("ever", "trial", "open"):
+            assert windows.provisional(key)[name] == expected.get(name, {})
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), seeds, st.integers(0, FINAL))
+def test_settling_is_closing_pane_by_pane(logs, seed, instant):
+    """All cells at once, in any order and in any parts, give the sums of all panes closed in turn."""
+    rng = random.Random(seed)
+    known, _ = oracle(logs)
+    cells = [(key, k.pane, {k.key: list(k.vec)}) for k in known for key in k.slices]
+    rng.shuffle(cells)
+    windows = Windows(0, WINDOWS, [])
+    windows.ready()
+    windows.settle(cells, instant)
+    expected = final_stats([k._replace(known=k.pane) for k in known], instant, WINDOWS)
+    assert {key: some(windows.values(key)) for key in windows.slices()} == expected
 
 
 def partial(pane, version=1, known=None, source="s", slice_key="{}", n=1):

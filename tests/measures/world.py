@@ -21,6 +21,7 @@ from stream.measures import (
     observation,
 )
 from stream.measures.offline import Reply, explain
+from stream.measures.plans import Span
 
 PANES = PaneConfig(pane_ms=10, lateness_ms=25, late_horizon_ms=10_000_000, max_ahead_ms=10_000_000)
 WINDOWS = WindowConfig(
@@ -31,18 +32,51 @@ WINDOWS = WindowConfig(
         Window("l", 250, 50),
         Window("x", 800, 200),
         Window("y", 4000, 200),
+        Window("l@100,150", 100, 50, (100, 150)),
+        Window("x@400", 200, 200, (400,), only=("{}", '{"segment":"a"}')),
     ),
+    ever=("ended", "csat"),
+    spans=(
+        Span("trial", 105, 800, ("nps", "revenue"), (("segment", "a"),)),
+        Span("open", 400, None, ("ended",)),
+    ),
+    customers=2,
 )
-GROUPINGS = (("segment",), ("channel", "segment"))
+GROUPINGS = (("segment",), ("channel", "segment"), ("variant",), ("segment", "variant"))
+CUSTOMER_HASHES = (2**63 + 5, 2**62 + 1, 2**61 + 3, 2**60, 7, 2**64 - 1)
 MAX_MEMBERS = 2
 SOURCES = ("replies/0", "replies/1", "touchpoints/0")
 END = 2000
 
 
 @st.composite
+def contributions(draw, time_ms):
+    """What a record says about another moment."""
+    at_ms = max(0, time_ms + draw(st.sampled_from([-900, -120, -10, 0, 20, 250, 700, END])))
+    dims = (
+        draw(st.sampled_from(["a", "b", None])),
+        *NO_DIMS[1:5],
+        draw(st.sampled_from(["A", None])),
+        *NO_DIMS[6:],
+    )
+    key, vec = draw(
+        st.sampled_from(
+            [
+                ("ended|cart", (1, 1)),
+                ("ended|cart", (-1, -1)),
+                ("revenue|EUR", (1, 7, 49)),
+                ("nps", (0, 0, -1)),
+            ]
+        )
+    )
+    return at_ms, dims, key, vec
+
+
+@st.composite
 def worlds(draw):
     """Records of three sources: bursts and gaps, late ones, several metrics, absent dimensions, no replies.
 
+    Some say something of other moments, or take it back: long past, or ahead of all events, even of the last.
     Every log ends with two records that move the watermark well beyond everything before; the very last is
     for when all the others are in, so that also what came back late from an idle source becomes final.
     """
@@ -59,8 +93,13 @@ def worlds(draw):
             segment = draw(st.sampled_from(["a", "b", "c", "other", None]))
             channel = draw(st.sampled_from(["x", None]))
             scale = {"csat": (1, 5), "ces": (1, 7)}.get(metric, (0, 10))
-            dims = (segment, None, None, channel, *NO_DIMS[4:])
-            records.append(Reply(source, time_ms, dims, metric, score, scale))
+            variant = draw(st.sampled_from(["A", "B", None]))
+            dims = (segment, None, None, channel, None, variant, *NO_DIMS[6:])
+            more = draw(st.lists(contributions(time_ms), max_size=2)) if draw(st.booleans()) else []
+            customer = draw(st.sampled_from([*CUSTOMER_HASHES, None]))
+            records.append(
+                Reply(source, time_ms, dims, metric, score, scale, more=tuple(more), customer=customer)
+            )
         records += [Reply(source, time_ms, NO_DIMS) for time_ms in (END - 100, END)]
         logs[source] = records
     return logs
@@ -105,6 +144,10 @@ class Source:
             assert panes.judge(reply.time_ms, -1) == "ok"
             seen = observation(reply.metric or "", reply.score, reply.scale, reply.higher_is_better)
             panes.add(offset, reply.time_ms, reply.dims, *(seen or (None, ())))
+            for contribution in reply.more:
+                panes.contribute(offset, *contribution)
+            if reply.customer is not None:
+                panes.seen(offset, reply.time_ms, reply.dims, reply.customer)
         changes = panes.end(offset)
         messages = [encode_partial(partial)[1] for partial in changes.partials]
         messages.append(encode_mark(changes.mark)[1])
