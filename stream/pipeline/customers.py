@@ -364,8 +364,9 @@ class CustomersPartition:
         changes.other_members.update(done.overflow)
         changes.cells += [(key.encode(), value) for key, value in done.cells]
         changes.partials += done.partials
-        if inlet.marked != done.mark.panes_closed:  # else it would say nothing new
-            inlet.marked = done.mark.panes_closed
+        says = (done.mark.panes_closed, done.mark.newest)
+        if inlet.marked != says:  # else it would be nothing new
+            inlet.marked = says
             changes.marks.append(done.mark)
         key, value = done.source
         changes.sources.append((key.encode(), value))

@@ -36,7 +36,7 @@ class Inlet:
     topic: str
     code: str
     panes: SourcePanes
-    marked: int | None = None
+    marked: tuple[int, int] | None = None  # panes closed, newest pane
     applied: int = 0
     duplicates: int = 0
     read: int = -1  # offset of the last record decoded

@@ -16,6 +16,7 @@ from stream import topics
 from stream.alerting.rules import load_rules
 from stream.customers import CustomerConfig
 from stream.measures import NO_DIMS, Groupings, PaneConfig, encode_metrics, plan
+from stream.measures.declare import Declarations
 from stream.measures.offline import Reply, explain, final_values
 from stream.pipeline import PipelineConfig
 from tests.pipeline.path import Path, Stored, calm
@@ -47,6 +48,7 @@ CONFIG = PipelineConfig(
     Groupings(BOOK.groupings, 2),
     panes=PANES,
     customers=CustomerConfig(dedup_horizon_ms=365 * 24 * HOUR, dedup_per_customer=1000),
+    declared=Declarations(metrics=("nps", "csat", "ces")),
 )
 SCALES = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
 STEPS = 5 * (0, 100, SECOND, 7 * SECOND, 30 * SECOND, 4 * MINUTE) + (2 * HOUR,)
@@ -142,8 +144,10 @@ def truth(records: list[Stored], source: str) -> tuple[list[str], list[Reply]]:
 def expected_metrics(inputs: dict[tuple[str, int], list[Stored]]) -> dict[str, Any]:
     """What the newest final value of each slice must show, by brute force."""
     replies = [one for at, records in inputs.items() for one in truth(records, f"{at[0]}/{at[1]}")[1]]
-    known, marks = explain(replies, PANES.pane_ms, PANES.lateness_ms, CONFIG.groupings.groupings, 2)
-    values = final_values(known, max(marks.values(), default=0), plan(PANES.pane_ms), CONFIG.confidence)
+    known, _ = explain(replies, PANES.pane_ms, PANES.lateness_ms, CONFIG.groupings.groupings, 2)
+    # At last all sources are idle: final up to the newest event.
+    instant = max((reply.time_ms // PANES.pane_ms + 1 for reply in replies), default=0)
+    values = final_values(known, instant, plan(PANES.pane_ms), CONFIG.confidence)
     found = {}
     for slice_key, by_window in values.items():
         by_metric: dict[str, dict[str, Any]] = {}
