@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from bench import panes
 from bench.load import START_MS
 from stream import topics
 from stream.alerting.rules import load_rules
@@ -173,4 +174,4 @@ def per_event(n: int = 100_000, rate: int = 10_000, repeats: int = 5) -> dict[st
 
 def measure() -> dict[str, Any]:
     """All figures of this page."""
-    return {"per_event": [per_event(rate=rate) for rate in (2_000, 10_000)]}
+    return {"per_event": [per_event(rate=rate) for rate in (2_000, 10_000)], "panes": panes.measure()}
