@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from schemas import SCALES
 from schemas.touchpoint import MAX_KIND
+from stream.comments import problem_of
 from stream.measures.declare import (
     CART,
     DAY_MS,
@@ -164,7 +165,11 @@ def topics_of(place: Place | None) -> TopicsSpec:
         for name, own in topics.items():
             if not _NAME.fullmatch(name):
                 raise own.error("a topic starts with a letter and holds only letters, digits and _ . -")
-            words[name] = tuple(word.text() for word in own.items("a list of words"))
+            listed = own.items("a list of words")
+            words[name] = tuple(word.text() for word in listed)
+            for word, text in zip(listed, words[name], strict=True):
+                if problem := problem_of(text, languages):
+                    raise word.error(problem)
             if not words[name]:
                 raise own.error("is empty; a topic without words is never found")
     return TopicsSpec(languages, MappingProxyType(words))

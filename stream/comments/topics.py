@@ -36,6 +36,7 @@ _MOST: Final = 128
 _CACHED: Final = 50_000
 _MAX_NAME: Final = 128
 
+_NOT_SMALL: Final = (0, False)
 _OWN: Final = 1  # the bit of declared words, which are of any language
 
 
@@ -144,26 +145,23 @@ class TopicFinder:
     def _take_small(self, bit: int, words: Iterable[str], *, skipped: bool) -> None:
         for word in words:
             for spelling in {word, _plain(word)}:
-                votes, already = self._small.get(spelling, (0, False))
+                votes, already = self._small.get(spelling, _NOT_SMALL)
                 self._small[spelling] = (votes | bit, already or skipped)
 
     def _learn(self, bit: int, topic: str, phrase: str) -> None:
         """Take a phrase into the dictionary of a language, or into that of declared words."""
         exact = phrase.strip().startswith("=")
-        words = _words(phrase)
-        if not words:
-            raise ValueError(f"topic {topic!r}: {phrase!r} has no word in it")
-        ids = [self._id(bit, word, exact=exact) for word in words if not self._skipped(word)]
-        if not ids:
-            raise ValueError(f"topic {topic!r}: {phrase!r} has small words only")
-        first, *rest = ids
+        if problem := problem_of(phrase, self._languages.values()):
+            raise ValueError(f"topic {topic!r}: {phrase!r} {problem}")
+        first, *rest = [
+            self._id(bit, word, exact=exact)
+            for word in _words(phrase)
+            if not self._small.get(word, _NOT_SMALL)[1]
+        ]
         if rest:
             self._phrases.setdefault(first, set()).add((bit, tuple(rest), topic))
         else:
             self._singles.setdefault(first, set()).add((bit, topic))
-
-    def _skipped(self, word: str) -> bool:
-        return self._small.get(word, (0, False))[1]
 
     def _id(self, bit: int, word: str, *, exact: bool) -> str:
         spellings = {word, _plain(word)}  # many write qualita for qualità, which has another stem
@@ -186,7 +184,7 @@ class TopicFinder:
 
     def _meaning(self, word: str) -> _Word:
         """Work out what a word means."""
-        votes, skipped = self._small.get(word, (0, False))
+        votes, skipped = self._small.get(word, _NOT_SMALL)
         if skipped:
             return _Word(votes, skipped=True)
         ids: set[str] = set()
@@ -210,6 +208,21 @@ class TopicFinder:
             phrases=tuple(sorted(phrases, key=lambda phrase: (-len(phrase[1]), phrase))),
             concerned=bool(singles or phrases),
         )
+
+
+def problem_of(phrase: str, languages: Iterable[str]) -> str | None:
+    """Why a word or phrase cannot be looked for beside these languages; None where it can."""
+    words = _words(phrase)
+    if not words:
+        return "has no letter and no digit"
+    small = _skipped(tuple(languages))
+    return "has only words that are in any comment" if small.issuperset(words) else None
+
+
+@lru_cache(maxsize=8)
+def _skipped(languages: tuple[str, ...]) -> frozenset[str]:
+    words = [word for name in languages for word in SMALL[name].split()]
+    return frozenset(words) | {_plain(word) for word in words}
 
 
 class _Known(dict[str, _Word]):

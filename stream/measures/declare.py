@@ -201,7 +201,7 @@ class TopicsSpec:
 
     Attributes:
         languages: Languages of the built-in words.
-        words: Topic -> words of it, beside or instead of those built in.
+        words: Topic -> words of it, beside those built in.
     """
 
     languages: tuple[str, ...] = LANGUAGES

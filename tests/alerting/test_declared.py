@@ -289,6 +289,8 @@ CASES = [
     ),
     ("topics: {languages: [fr]}  # <-", "topics.languages[0]", "unknown language 'fr'"),
     ("topics: {words: {parking: []}}  # <-", "topics.words.parking", "never found"),
+    ('topics: {words: {parking: ["?"]}}  # <-', "topics.words.parking[0]", "no letter"),
+    ("topics: {words: {parking: [park, of the]}}  # <-", "topics.words.parking[1]", "in any comment"),
     ('topics: {words: {"a\\x1fb": [c]}}  # <-', "topics.words.'a\\x1fb'", "letters, digits"),
     ("drivers: {among: [q1]}  # <-", "drivers.overall", "missing"),
     ("drivers: {overall: revenue, among: [q1]}  # <-", "drivers.overall", "unknown metric of replies"),

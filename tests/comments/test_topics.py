@@ -139,8 +139,8 @@ def test_a_phrase_hides_its_words():
         ((), {"": ("x",)}, "topic ''"),
         ((), {"a\x1fb": ("x",)}, "can be shown"),
         ((), {"x" * 129: ("x",)}, "can be shown"),
-        ((), {"a": ("?!",)}, "no word"),
-        (("en",), {"a": ("of the",)}, "small words only"),
+        ((), {"a": ("?!",)}, "no letter"),
+        (("en",), {"a": ("of the",)}, "in any comment"),
     ],
 )
 def test_wrong_declarations(languages, words, problem):
