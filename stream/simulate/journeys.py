@@ -60,7 +60,7 @@ COMMENTED: Final = 0.15
 DETAILED: Final = 0.12
 REFERRED: Final = 0.06
 GIVEN_UP: Final = {"A": 0.24, "B": 0.20}  # the variants of the checkout
-_CAMPAIGNS: Final = {"search": (40.0, 15.0), "social": (25.0, 10.0)}  # channel -> spend, deviation
+_CAMPAIGNS: Final = {"search": (320.0, 90.0), "social": (180.0, 60.0)}  # channel -> spend, deviation
 
 
 def fixed_width(time_ms: int) -> str:
