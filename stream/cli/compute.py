@@ -95,8 +95,8 @@ def _summary(done: Computed) -> str:
     reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(done.reasons.items()) if reason != "too_late")
     dead = f"{verdicts['deadletter']} dead letters" + (f" ({reasons})" if reasons else "")
     others = [
-        f"cx: more than CX_MAX_MEMBERS members of {grouping}: {n} observations counted in 'other'"
-        for grouping, n in sorted(done.other_members.items())
+        f"cx: more than CX_MAX_MEMBERS members of {grouping}: the rest is in 'other'"
+        for grouping in sorted(done.others)
     ]
     total = (
         f"cx: {verdicts.total()} events: {verdicts['applied']} applied, {verdicts['duplicate']} duplicates"

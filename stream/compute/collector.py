@@ -1,8 +1,8 @@
 """The panes of a source, kept instead of published.
 
 Judging, watermark and members are those of ``SourcePanes``. What differs is the end of a batch: nothing has to
-be made durable, so sums are rolled up once in a while, by distinct sets of slices, and a pane that has left a
-window's reach is joined with its neighbours, as coarsely as the windows that still cover it allow.
+be made durable, so sums stay with their dimensions and are rolled up to slices once in a while. Panes that no
+window will tell apart any more are joined then; at the end, when the last instant is known, hardly any are left.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from __future__ import annotations
 from operator import add
 from typing import TYPE_CHECKING, Final
 
+from stream.measures.distinct import needed
 from stream.measures.panes import PaneChanges, PaneConfig, SourcePanes
-from stream.measures.stats import CUSTOMERS, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stream.measures.slices import Dims, Groupings
-    from stream.measures.windows import WindowConfig
+    from stream.measures.windows import WindowConfig, Windows
 
-#: Batches between two roll-ups: bounds what is held by event instead of by pane.
-GATHER_EVERY: Final = 32
-#: Sums held before panes are joined for the first time; then whenever they have doubled.
-JOIN_FROM: Final = 50_000
+#: Batches between two looks at how much is held.
+LOOK_EVERY: Final = 32
+#: Sums held when they are rolled up for the first time; then whenever there are twice as many as were left.
+ROLL_UP_FROM: Final = 100_000
 
 _At = tuple[int, str]  # pane, part key
+_Vector = tuple[int, ...]
 
 
 class Collector(SourcePanes):
@@ -37,19 +38,20 @@ class Collector(SourcePanes):
         windows: what the sums are for.
 
     Attributes:
-        overflow: observations counted in an ``other`` member, by grouping; complete after ``cells``.
+        overflow: the groupings of which some member had to be counted as ``other``.
     """
 
     def __init__(self, source: str, config: PaneConfig, groupings: Groupings, windows: WindowConfig) -> None:
         super().__init__(source, config, groupings)
+        self.overflow: Final[set[str]] = set()
         self._windows = windows
-        self.overflow: Final = self._overflow
         self._ends = 0
-        self._join_at = JOIN_FROM
-        self._sums: dict[tuple[str, ...], dict[_At, list[int]]] = {}
-        self._held = 0  # sums in it
-        self._newest_of: dict[Dims, dict[int, int]] = {}  # customer -> newest pane
-        self._customers: dict[str, dict[int, int]] = {}  # the same by slice
+        self._roll_up_at = ROLL_UP_FROM
+        # By dims, in the order in which they came first: it is the order in which members are admitted.
+        self._fresh: dict[Dims, dict[_At, _Vector]] = {}
+        self._present: dict[Dims, dict[int, int]] = {}  # customer -> newest pane
+        self._sums: dict[tuple[str, ...], dict[_At, _Vector]] = {}
+        self._customers: dict[str, dict[int, int]] = {}
 
     @property
     def newest(self) -> int:
@@ -57,14 +59,24 @@ class Collector(SourcePanes):
         return self._max_time_ms // self._pane_ms
 
     def begin(self) -> None:
-        """Begin a batch; what earlier ones left is still to be rolled up."""
+        """Begin a batch; what earlier ones left is rolled up later."""
+
+    def contribute(self, offset: int, time_ms: int, dims: Dims, key: str, vec: _Vector) -> None:  # noqa: ARG002
+        """Add up what a record says about any moment."""
+        at = (time_ms // self._pane_ms, key)
+        sums = self._fresh.get(dims)
+        if sums is None:
+            self._fresh[dims] = {at: vec}
+            return
+        old = sums.get(at)
+        sums[at] = vec if old is None else (*map(add, old, vec),)
 
     def seen(self, offset: int, time_ms: int, dims: Dims, customer: int) -> None:  # noqa: ARG002
         """Note that a customer was there. Only the newest pane counts: all windows end together."""
-        panes = self._newest_of.get(dims)
+        panes = self._present.get(dims)
         if panes is None:
-            self._batch.setdefault(dims, {})  # keeps the order in which members are admitted
-            self._newest_of[dims] = panes = {}
+            self._present[dims] = panes = {}
+            self._fresh.setdefault(dims, {})
         pane = time_ms // self._pane_ms
         if panes.get(customer, -1) < pane:
             panes[customer] = pane
@@ -73,79 +85,58 @@ class Collector(SourcePanes):
         """End a batch. Nothing is to be made durable or published."""
         self.offset = max(self.offset, last_offset)
         self._ends += 1
-        if not self._ends % GATHER_EVERY:
-            self._roll_up()
-            if self._held > self._join_at:
-                self._join()
-                self._join_at = max(JOIN_FROM, 2 * self._held)
+        if not self._ends % LOOK_EVERY and self._held() > self._roll_up_at:
+            newest = self.newest
+            self._roll_up_by({pane: coarse(self._windows, pane, newest) for pane in self._panes()})
+            self._roll_up_at = max(ROLL_UP_FROM, 2 * self._held())
         return PaneChanges([], [], self._mark(idle=False), ("", b""), [], {})
 
-    def cells(self) -> Iterator[tuple[str, int, Stats]]:
-        """(slice key, pane, sums) of all there is, each slice and pane once; the source is at its end."""
-        self._roll_up()
-        self._join()
-        by_slice: dict[str, dict[int, Stats]] = {}
-        for slices, sums in self._sums.items():
-            for slice_key in slices:
-                panes = by_slice.setdefault(slice_key, {})
-                for (pane, key), vec in sums.items():
-                    stats = panes.setdefault(pane, {})
-                    old = stats.get(key)
-                    stats[key] = vec if old is None else [*map(add, old, vec)]
-        for slice_key, customers in self._customers.items():
-            panes = by_slice.setdefault(slice_key, {})
-            there: dict[int, list[int]] = {}
-            for customer, pane in customers.items():
-                there.setdefault(pane, []).append(customer)
-            for pane, those in there.items():
-                panes.setdefault(pane, {})[CUSTOMERS] = sorted(those)
-        for slice_key, panes in by_slice.items():
-            for pane, stats in panes.items():
-                yield slice_key, pane, {key: vec for key, vec in stats.items() if any(vec)}
+    def finish(self, windows: Windows, instant: int) -> None:
+        """Roll everything up: every pane now counts in the windows that it is in at the instant, or in none."""
+        alike: dict[tuple[int, ...], int] = {}
+        panes = [pane for pane in self._panes() if pane < instant]
+        self._roll_up_by({pane: alike.setdefault(windows.counting(pane, instant), pane) for pane in panes})
 
-    def _roll_up(self) -> None:
-        """From what came since to sums by set of slices."""
-        members = self._members
-        for dims, counts in self._batch.items():
-            slices = members.of(dims)
-            sums = self._sums.setdefault(slices, {})
-            for (_, pane, key, vec), times in counts.items():
-                at = (pane, key)
-                old = sums.get(at)
-                if old is None:
-                    self._held += 1
-                    sums[at] = [x * times for x in vec]
-                elif times == 1:
-                    sums[at] = [*map(add, old, vec)]
-                else:
-                    sums[at] = [x + times * y for x, y in zip(old, vec, strict=True)]
-            if members.full:
-                for slice_key in slices:
-                    grouping = members.others.get(slice_key)
-                    if grouping is not None:
-                        held = self._overflow.get(grouping, 0)
-                        self._overflow[grouping] = held + sum(counts.values())
-            for slice_key in slices if dims in self._newest_of else ():
-                _take_newer(self._customers.setdefault(slice_key, {}), self._newest_of[dims])
-        self._batch.clear()
-        self._newest_of.clear()
-
-    def _join(self) -> None:
-        """Join the panes that no window will tell apart any more."""
-        newest = self.newest
-        joins = {
-            pane: coarse(self._windows, pane, newest)
-            for pane in {pane for sums in self._sums.values() for pane, _ in sums}
-        }
-        self._held = 0
+    def sums(self) -> Iterator[tuple[tuple[str, ...], int, str, _Vector]]:
+        """What ``finish`` left: (slice keys, a pane, part key, sum)."""
         for slices, sums in self._sums.items():
-            joined: dict[_At, list[int]] = {}
             for (pane, key), vec in sums.items():
-                at = (joins[pane], key)
-                old = joined.get(at)
-                joined[at] = vec if old is None else [*map(add, old, vec)]
-            self._sums[slices] = joined
-            self._held += len(joined)
+                yield slices, pane, key, vec
+
+    def customers(self) -> Iterator[tuple[str, dict[int, int]]]:
+        """What ``finish`` left: (slice key, customers with their newest panes), as far as they are needed."""
+        for slice_key, customers in self._customers.items():
+            yield slice_key, needed(customers, self._windows.customers)
+
+    def _panes(self) -> set[int]:
+        held = (*self._fresh.values(), *self._sums.values())
+        return {pane for sums in held for pane, _ in sums}
+
+    def _held(self) -> int:
+        sums = sum(map(len, self._fresh.values())) + sum(map(len, self._sums.values()))
+        return sums + sum(map(len, self._present.values()))
+
+    def _roll_up_by(self, joins: dict[int, int]) -> None:
+        """From dimensions to slices, and from panes to the panes that stand for them; others are left out."""
+        members = self._members
+        before, self._sums = self._sums, {}
+        for slices, sums in before.items():
+            _join(self._sums.setdefault(slices, {}), sums, joins)
+        for dims, sums in self._fresh.items():
+            slices = members.of(dims)
+            _join(self._sums.setdefault(slices, {}), sums, joins)
+            if members.full:
+                self.overflow.update(members.others[key] for key in slices if key in members.others)
+            present = self._present.get(dims)
+            if present is not None:
+                for slice_key in slices:
+                    _take_newer(self._customers.setdefault(slice_key, {}), present)
+        self._fresh.clear()
+        self._present.clear()
+        most = 16 * self._windows.customers
+        for slice_key, customers in self._customers.items():
+            if len(customers) > most:
+                self._customers[slice_key] = needed(customers, self._windows.customers)
 
 
 def coarse(windows: WindowConfig, pane: int, newest: int) -> int:
@@ -171,6 +162,17 @@ def coarse(windows: WindowConfig, pane: int, newest: int) -> int:
             if edge is not None and edge <= pane:
                 found = max(found, edge)
     return found
+
+
+def _join(into: dict[_At, _Vector], sums: dict[_At, _Vector], joins: dict[int, int]) -> None:
+    held = into.get
+    for (pane, key), vec in sums.items():
+        stands = joins.get(pane)
+        if stands is None:
+            continue
+        at = (stands, key)
+        old = held(at)
+        into[at] = vec if old is None else (*map(add, old, vec),)
 
 
 def _take_newer(into: dict[int, int], panes: dict[int, int]) -> None:

@@ -18,7 +18,6 @@ from stream.pipeline import MetricsPartition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
@@ -30,8 +29,12 @@ if TYPE_CHECKING:
 WORTH_BYTES: Final = 4 << 20
 #: Records that may wait for the other topic before each topic is read by itself.
 MUCH_KEPT: Final = 50_000
+#: How often a process says how far it is.
+_TOLD_BYTES: Final = 4 << 20
 #: Bytes of a line that are looked at, at least.
 _LONGEST: Final = 16 << 20
+
+_End = Any  # a multiprocessing connection, either way
 
 
 class Broken(RuntimeError):  # noqa: N818 - reads as what happened
@@ -62,14 +65,14 @@ class Computed:
         verdicts: records by verdict: applied, duplicate, late, deadletter; together all lines that are not blank.
         reasons: records that were not taken, by reason.
         refused: the first of those: file, line in it from 1, reason, detail.
-        other_members: observations counted in an ``other`` member, by grouping.
+        others: the groupings of which some member had to be counted as ``other``.
     """
 
     metrics: list[MetricsRecord]
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     refused: list[tuple[Path, int, str, str]] = field(default_factory=list)
-    other_members: Counter[str] = field(default_factory=Counter)
+    others: set[str] = field(default_factory=set)
 
 
 def compute(
@@ -95,27 +98,27 @@ def compute(
         processes = multiprocessing.cpu_count() if worth else 1
     processes = min(processes, config.partitions)
     if processes == 1:
-        found = [run_share(job, range(config.partitions), advance)]
+        share, starts = read_share(job, range(config.partitions), advance)
+        instant = share.finish() + 1
+        found = [share.result(instant)]
     else:
-        found = _side_by_side(job, processes, advance)
+        instant, found, starts = _side_by_side(job, processes, advance)
     done = Computed([])
-    starts = found[0][1]
-    for result, _ in found:
+    for result in found:
         done.verdicts.update(result.verdicts)
         done.reasons.update(result.reasons)
-        done.other_members.update(result.other_members)
+        done.others |= result.others
     for line, reason, detail in sorted(_named(found))[:NAMED]:
         number = max(at for at, start in enumerate(starts) if start <= line)
         done.refused.append((job.files[number], line - starts[number] + 1, reason, detail))
-    instant = max(result.newest for result, _ in found) + 1
     done.metrics = list(metrics.settled(_cells(found), instant))
     return done
 
 
-def run_share(
+def read_share(
     job: Job, partitions: Sequence[int], advance: Callable[[int], None]
-) -> tuple[ShareResult, list[int]]:
-    """One share from the files to its sums; and the line at which each file begins.
+) -> tuple[Share, list[int]]:
+    """One share with all lines taken; and the line at which each file begins.
 
     Lines of both topics are read together as long as they come in the order of their times, more or less. When
     one topic gets far ahead of the other, each is read by itself from there on, the one that lags first: so
@@ -145,82 +148,91 @@ def run_share(
             together = False
             readers[topics[0]] = reader.fork()
         advance(min(each.bytes_read for each in readers.values()))
-    return share.finish(), reader.starts
+    return share, reader.starts
 
 
-def _named(found: list[tuple[ShareResult, list[int]]]) -> Iterator[tuple[int, str, str]]:
-    for result, _ in found:
+def _named(found: list[ShareResult]) -> Iterator[tuple[int, str, str]]:
+    for result in found:
         for each in result.refused:
             yield each.line, each.reason, each.detail
 
 
-def _cells(found: list[tuple[ShareResult, list[int]]]) -> Iterator[tuple[str, int, Stats]]:
-    for result, _ in found:
+def _cells(found: list[ShareResult]) -> Iterator[tuple[str, int, Stats]]:
+    for result in found:
         for slice_key, panes in result.cells.items():
-            for pane, stats in panes:
+            for pane, stats in panes.items():
                 yield slice_key, pane, stats
 
 
 def _side_by_side(
     job: Job, processes: int, advance: Callable[[int], None]
-) -> list[tuple[ShareResult, list[int]]]:
+) -> tuple[int, list[ShareResult], list[int]]:
+    """The instant, every share's result, and the line at which each file begins."""
     # A fresh interpreter each: a fork would take the threads' locks along and leave the threads behind.
     context = multiprocessing.get_context("spawn")
-    read = [0] * processes
-    found: dict[int, tuple[ShareResult, list[int]]] = {}
-    ends: dict[Connection[None, Any], int] = {}
+    ends: list[_End] = []
     started: list[BaseProcess] = []
     try:
         for number in range(processes):
-            end, other = context.Pipe(duplex=False)
+            end, other = context.Pipe()
             partitions = range(number, job.settings.partitions, processes)
             started.append(context.Process(target=_work, args=(other, job, partitions), daemon=True))
             started[-1].start()
             other.close()
-            ends[end] = number
-        while ends:
-            for end in cast("list[Connection[None, Any]]", wait(list(ends))):
-                number = ends[end]
-                try:
-                    said = end.recv()
-                except EOFError:
-                    started[number].join()
-                    raise Broken(_ended(started[number].exitcode)) from None
+            ends.append(end)
+        read = [0] * processes
+        newest: dict[int, int] = {}
+        starts: list[int] = []
+        while len(newest) < processes:
+            for end in cast("list[_End]", wait([end for n, end in enumerate(ends) if n not in newest])):
+                number = ends.index(end)
+                said = _hear(end, started[number])
                 if isinstance(said, int):
                     read[number] = said
                     advance(sum(read) // processes)
-                    continue
-                if isinstance(said, Unreadable):
-                    raise said
-                found[number] = said
-                del ends[end]
-                end.close()
+                else:
+                    newest[number], starts = said
+        instant = max(newest.values()) + 1
+        for end in ends:
+            end.send(instant)
+        return instant, [_hear(end, process) for end, process in zip(ends, started, strict=True)], starts
     finally:
         for process in started:
             process.kill()
             process.join()
-    return [found[number] for number in range(processes)]
 
 
-def _work(end: Connection[object, None], job: Job, partitions: Sequence[int]) -> None:
-    """The life of a process."""
+def _hear(end: _End, process: BaseProcess) -> Any:
+    """What a process says next; raises what it could not do."""
+    try:
+        said = end.recv()
+    except EOFError:
+        process.join()
+        raise Broken(_ended(process.exitcode)) from None
+    if isinstance(said, Unreadable):
+        raise said
+    return said
+
+
+def _work(end: _End, job: Job, partitions: Sequence[int]) -> None:
+    """The life of a process: it says how far it has read, its newest pane and, told the instant, its result."""
     gc.disable()  # nothing here makes cycles, and there is much to walk through
     told = 0
 
     def tell(read: int) -> None:
         nonlocal told
-        if read - told >= 4 << 20:
+        if read - told >= _TOLD_BYTES:
             told = read
             end.send(read)
 
-    try:
-        with contextlib.suppress(BrokenPipeError):  # nobody is waiting any more
-            try:
-                end.send(run_share(job, partitions, tell))
-            except Unreadable as error:
-                end.send(error)
-    except KeyboardInterrupt:
-        pass
+    with contextlib.suppress(BrokenPipeError, EOFError, KeyboardInterrupt):  # nobody is waiting any more
+        try:
+            share, starts = read_share(job, partitions, tell)
+        except Unreadable as error:
+            end.send(error)
+            return
+        end.send((share.finish(), starts))
+        end.send(share.result(end.recv()))
 
 
 def _ended(code: int | None) -> str:

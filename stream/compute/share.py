@@ -18,14 +18,14 @@ from stream.customers import Customer
 from stream.customers import encode as encode_customer
 from stream.intake import partition_of, route
 from stream.intake.routing import read_head
-from stream.measures.stats import Stats
+from stream.measures.stats import CUSTOMERS, Stats, add
+from stream.measures.windows import WindowConfig, Windows
 from stream.pipeline import CustomersPartition, PipelineConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stream.measures import Groupings, PaneConfig, SourcePanes
-    from stream.measures.windows import WindowConfig
 
 #: Records of a partition that are taken in at once, so that they stay in the processor's cache.
 RUN: Final = 512
@@ -68,17 +68,15 @@ class ShareResult(msgspec.Struct, array_like=True):
         verdicts: records by verdict: applied, duplicate, late, deadletter.
         reasons: those that were not taken, by reason.
         refused: the first of those, in order.
-        other_members: observations counted in an ``other`` member, by grouping.
-        newest: pane of the newest event; -1 without any.
-        cells: slice key -> [pane, sums], a pane possibly more than once.
+        others: the groupings of which some member had to be counted as ``other``.
+        cells: slice key -> pane -> sums, all that windows at the end can tell apart.
     """
 
     verdicts: dict[str, int]
     reasons: dict[str, int]
     refused: list[Refused]
-    other_members: dict[str, int]
-    newest: int
-    cells: dict[str, list[tuple[int, Stats]]]
+    others: set[str]
+    cells: dict[str, dict[int, Stats]]
 
 
 class _Part:
@@ -125,6 +123,7 @@ class Share:
         now_ms: int | None = None,
     ) -> None:
         self._config = config
+        self._windows = windows
         self._parts = {number: _Part(number, config, windows) for number in partitions}
         self._stray = next(iter(self._parts.values())) if strays else None
         self._timestamp = _NO_CLOCK if now_ms is None else now_ms
@@ -169,24 +168,30 @@ class Share:
         """Records of a topic that wait for the other topic."""
         return sum(part.core.kept(topic) for part in self._parts.values())
 
-    def finish(self) -> ShareResult:
-        """All lines were taken: what they come to. The share is used up."""
-        cells: dict[str, list[tuple[int, Stats]]] = {}
-        others: Counter[str] = Counter()
-        newest = -1
+    def finish(self) -> int:
+        """All lines were taken: the pane of the newest event here; -1 without any."""
         for part in self._parts.values():
             self._run(part, ())
             part.alive.clear()
             part.packed.clear()
-            for collector in part.collectors:
-                for slice_key, pane, stats in collector.cells():
-                    cells.setdefault(slice_key, []).append((pane, stats))
-                others.update(collector.overflow)
-                newest = max(newest, collector.newest)
-        self._parts.clear()
-        return ShareResult(
-            dict(self._verdicts), dict(self._reasons), self._refused, dict(others), newest, cells
-        )
+        return max((c.newest for part in self._parts.values() for c in part.collectors), default=-1)
+
+    def result(self, instant: int) -> ShareResult:
+        """After ``finish``: what all lines come to at an instant, beyond the newest event of all shares."""
+        cells: dict[str, dict[int, Stats]] = {}
+        others: set[str] = set()
+        windows = Windows(0, self._windows, ())
+        for collector in [collector for part in self._parts.values() for collector in part.collectors]:
+            collector.finish(windows, instant)
+            others |= collector.overflow
+            for slices, pane, key, vec in collector.sums():
+                for slice_key in slices:
+                    add(cells.setdefault(slice_key, {}).setdefault(pane, {}), key, vec)
+            for slice_key, customers in collector.customers():
+                of_slice = cells.setdefault(slice_key, {})
+                for customer, pane in customers.items():
+                    of_slice.setdefault(pane, {}).setdefault(CUSTOMERS, []).append(customer)
+        return ShareResult(dict(self._verdicts), dict(self._reasons), self._refused, others, cells)
 
     def _place(self, line: bytes) -> tuple[_Place | tuple[()], bool]:
         """Where a line goes, and whether as a reply; () for nowhere here."""

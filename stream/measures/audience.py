@@ -82,6 +82,10 @@ class Audience:
             if CUSTOMERS_LEVEL in stats:
                 distinct.lose(stats[CUSTOMERS_LEVEL][0], pane)
 
+    def fill(self, slice_key: str, panes: Mapping[int, int]) -> None:
+        """Note all customers of a slice at once, hash -> newest finest pane; only while it has none."""
+        self._slices[slice_key] = Distinct.of(self._capacity, panes)
+
     def counts(
         self, slice_key: str, frontier: int, end: int = -1, also: Sequence[tuple[int, Iterable[int]]] = ()
     ) -> dict[str, list[int]]:

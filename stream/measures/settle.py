@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream.measures.stats import CUSTOMERS, Stats, bare, merge
+from stream.measures.stats import CUSTOMERS, CUSTOMERS_LEVEL, Stats, bare, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,17 +27,19 @@ def settled(
     """Fill windows that hold nothing with the cells of panes before ``instant``; see ``Windows.settle``."""
     together: dict[tuple[int, ...], dict[str, Stats]] = {}
     of_pane: dict[int, dict[str, Stats]] = {}
+    present: list[tuple[str, int, Stats]] = []
     rolls: list[Roll] = [roll for tier in tiers for roll in tier.rolls]
     for slice_key, pane, stats in cells:
         if pane >= instant:
             continue
         sums = of_pane.get(pane)
         if sums is None:
-            covered = _times(tiers, totals, pane, instant)
+            covered = counting(tiers, totals, pane, instant)
             sums = of_pane[pane] = together.setdefault(covered, {})
         merge(sums.setdefault(slice_key, {}), bare(stats))
         if CUSTOMERS in stats:
-            audience.add(pane, {slice_key: stats})
+            present.append((slice_key, pane, stats))
+    _note(present, audience)
     for covered, sums in together.items():
         for roll, times in zip(rolls, covered, strict=False):
             for _ in range(times):
@@ -47,7 +49,22 @@ def settled(
                 total.put(sums)
 
 
-def _times(tiers: Sequence[Tier], totals: Sequence[Total], pane: int, instant: int) -> tuple[int, ...]:
+def _note(present: list[tuple[str, int, Stats]], audience: Audience) -> None:
+    """Customers: all of a slice at once, but for panes that have only a sample of them."""
+    of_slice: dict[str, dict[int, int]] = {}
+    for slice_key, pane, stats in present:
+        if CUSTOMERS_LEVEL not in stats:
+            panes = of_slice.setdefault(slice_key, {})
+            held = panes.get
+            panes.update({each: pane for each in stats[CUSTOMERS] if held(each, -1) < pane})
+    for slice_key, panes in of_slice.items():
+        audience.fill(slice_key, panes)
+    for slice_key, pane, stats in present:
+        if CUSTOMERS_LEVEL in stats:
+            audience.add(pane, {slice_key: stats})
+
+
+def counting(tiers: Sequence[Tier], totals: Sequence[Total], pane: int, instant: int) -> tuple[int, ...]:
     """How often every roll and every total counts a finest pane at the instant."""
     rolls = [roll.times(pane // tier.per * tier.per, instant - 1) for tier in tiers for roll in tier.rolls]
     return (*rolls, *(int(total.covers(pane)) for total in totals))

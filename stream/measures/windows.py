@@ -27,7 +27,7 @@ from stream.measures.audience import Audience
 from stream.measures.partials import Mark, Partial
 from stream.measures.pending import Held, Pending
 from stream.measures.plans import Span, Window, WindowConfig, plan
-from stream.measures.settle import settled
+from stream.measures.settle import counting, settled
 from stream.measures.stats import CUSTOMERS, Stats, bare, joined, plus
 from stream.measures.stores import ABSENT, Store, thaw
 from stream.measures.tiers import Tier
@@ -245,6 +245,10 @@ class Windows:
         """
         settled(cells, instant, self._tiers, self._totals, self._audience)
         self.frontier = instant
+
+    def counting(self, pane: int, instant: int) -> tuple[int, ...]:
+        """How often each window counts a finest pane at an instant: for ``settle`` equal ones may be joined."""
+        return counting(self._tiers, self._totals, pane, instant)
 
     @property
     def newest(self) -> int:

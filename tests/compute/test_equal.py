@@ -47,7 +47,7 @@ def test_every_value_is_the_agents(seed: int, per_hour: float, tmp_path: Path) -
     )
     assert got.verdicts.total() == sum(bool(line.strip()) for line in found)
     assert min(got.verdicts[name] for name in ("applied", "duplicate", "deadletter")) > 20, got.verdicts
-    assert got.other_members, "the cap on members was never reached"
+    assert got.others, "the cap on members was never reached"
 
 
 def test_too_late_is_as_with_the_agents(tmp_path: Path) -> None:
@@ -78,11 +78,7 @@ def test_one_process_or_several_plain_or_compressed(tmp_path: Path) -> None:
     one = compute(job(setup, plain), 1)
     for other in (compute(job(setup, plain), 2), compute(job(setup, packed), 3)):
         assert [r.payload for r in other.metrics] == [r.payload for r in one.metrics]
-        assert (other.verdicts, other.reasons, other.other_members) == (
-            one.verdicts,
-            one.reasons,
-            one.other_members,
-        )
+        assert (other.verdicts, other.reasons, other.others) == (one.verdicts, one.reasons, one.others)
         told = [(line, reason, detail) for _, line, reason, detail in other.refused]
         assert told == [(line, reason, detail) for _, line, reason, detail in one.refused]
 
@@ -108,8 +104,8 @@ def test_how_the_work_is_cut_does_not_matter(
     monkeypatch.setattr(lines, "BLOCK_BYTES", 5_000)
     monkeypatch.setattr(share, "RUN", 3)
     monkeypatch.setattr(share, "ALIVE", alive)
-    monkeypatch.setattr(collector, "GATHER_EVERY", 2)
-    monkeypatch.setattr(collector, "JOIN_FROM", 10)
+    monkeypatch.setattr(collector, "LOOK_EVERY", 2)
+    monkeypatch.setattr(collector, "ROLL_UP_FROM", 10)
     monkeypatch.setattr(processes, "MUCH_KEPT", 40)
     small = compute(job(setup, *files))
     assert [r.payload for r in small.metrics] == [r.payload for r in large.metrics]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.measures.distinct import BITS, Distinct
+from stream.measures.distinct import BITS, Distinct, needed
 
 # Hashes with many leading zeros are common here, so that small examples reach high levels.
 hashes = st.one_of(
@@ -59,6 +59,33 @@ def test_windows_slide_and_the_past_is_forgotten(panes, capacity):
     distinct.forget(len(panes))
     assert len(distinct) == 0
     assert distinct.count(len(panes), len(panes)) == (0, True, 0.0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(additions, max_size=3), additions, st.integers(1, 6))
+def test_all_at_once_and_in_parts_that_were_cut_to_what_is_needed(parts, later, capacity):
+    """What is needed of parts, put together at once, answers as all of it does, then and with more to come."""
+    together: dict[int, int] = {}
+    for part in parts:
+        panes: dict[int, int] = {}
+        for customer, pane in part:
+            panes[customer] = max(panes.get(customer, -1), pane)
+        kept = needed(panes, capacity)
+        assert kept.items() <= panes.items()
+        together |= {customer: max(pane, together.get(customer, -1)) for customer, pane in kept.items()}
+    distinct, seen = Distinct.of(capacity, together), [each for part in parts for each in part]
+    for first in range(14):
+        assert distinct.count(first, 13)[:2] == oracle(seen, capacity, first)
+    for customer, pane in later:
+        distinct.add(customer, pane)
+    for first in range(14):
+        assert distinct.count(first, 13)[:2] == oracle(seen + later, capacity, first)
+
+
+def test_what_is_needed_of_many_is_little():
+    """Of a hundred thousand customers some thousands, for each level the newest."""
+    rng = random.Random(1)
+    assert len(needed({rng.getrandbits(BITS): pane for pane in range(100_000)}, 1000)) < 9_000
 
 
 @settings(deadline=None)
