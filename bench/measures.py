@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from bench import panes
 from bench.load import START_MS
+from bench.panes import measure_pane_close
 from stream import topics
 from stream.alerting.rules import load_rules
 from stream.measures import Groupings, encode_mark, encode_partial
@@ -174,4 +174,7 @@ def per_event(n: int = 100_000, rate: int = 10_000, repeats: int = 5) -> dict[st
 
 def measure() -> dict[str, Any]:
     """All figures of this page."""
-    return {"per_event": [per_event(rate=rate) for rate in (2_000, 10_000)], "panes": panes.measure()}
+    return {
+        "per_event": [per_event(rate=rate) for rate in (2_000, 10_000)],
+        "pane_close": [measure_pane_close(metrics=metrics) for metrics in (3, 10)],
+    }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from statistics import median
-from time import perf_counter
+from time import process_time
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -79,24 +79,24 @@ def _measured(owner: Windows, keys: list[str], boundary: int, news: Stats, past:
     formed: dict[str, dict[str, Stats]] = {}
     for pane in range(boundary - MEASURED, boundary + 1):
         _hear(owner, keys, pane, news)
-        began = perf_counter()
+        began = process_time()
         for closing in owner.close():
             formed = {key: dict(sums) for key, sums in closing.changed.items()}
-        closes.append(1000 * (perf_counter() - began))
-        began = perf_counter()
+        closes.append(1000 * (process_time() - began))
+        began = process_time()
         owner.changes()
-        writes.append(1000 * (perf_counter() - began))
-    began = perf_counter()
+        writes.append(1000 * (process_time() - began))
+    began = process_time()
     msgspec.json.encode(formed)
-    encoding_ms = 1000 * (perf_counter() - began)
-    began = perf_counter()
+    encoding_ms = 1000 * (process_time() - began)
+    began = process_time()
     for _ in range(_RECOMPUTED):
         for window in owner.config.windows:
             sums: Stats = {}
             for pane in [*past, *range(boundary - MEASURED, boundary + 1)]:
                 if pane * PANE_MS >= boundary * PANE_MS - window.length_ms:
                     merge(sums, news)
-    recomputing_ms = 1000 * (perf_counter() - began) * len(keys) / _RECOMPUTED
+    recomputing_ms = 1000 * (process_time() - began) * len(keys) / _RECOMPUTED
     close_ms = median(closes[:-2])
     return {
         "slices": len(keys),
