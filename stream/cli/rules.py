@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from stream.alerting.rules import RuleBook, RuleError, load_rules
+from stream.cli.config import load_settings
 from stream.cli.problems import Finding, Problem
 from stream.cli.shape import Group
 from stream.customers import SIGNALS
@@ -22,14 +23,18 @@ def rules() -> None:
 @click.argument("file", metavar="RULES", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def check(file: Path, as_json: bool) -> None:
-    """Say whether the worker would accept this rules file; the first thing wrong ends with exit code 1."""
+    """Say whether the worker would accept this rules file; the first thing wrong ends with exit code 1.
+
+    The windows that rules may name are those of CX_WINDOWS.
+    """
+    windows = load_settings().window_names
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise Problem(f"{file}: {why}") from None
     try:
-        book = load_rules(text, str(file), signals=SIGNALS)
+        book = load_rules(text, str(file), windows=windows, signals=SIGNALS)
     except RuleError as error:
         if as_json:
             found = {name: getattr(error, name) for name in ("file", "line", "rule", "field", "problem")}

@@ -66,11 +66,17 @@ class Shown:
         least = self._enough(slice_key)
         ever = sums.get(EVER, NOTHING)
         values: Values = {}
+        shorter: Stats = NOTHING
+        computed: dict[str, MetricValue] = {}
         for window in self._windows:
             stats = sums.get(window)
             if stats is None:
                 continue
-            for metric, value in all_values(stats, self._confidence, ever, self._metrics, window).items():
+            # Long windows hold the same as long as the log is short, or little happens: not computed again.
+            if not computed or window == EVER or stats != shorter:
+                computed = all_values(stats, self._confidence, ever, self._metrics, window)
+                shorter = stats
+            for metric, value in computed.items():
                 if value.n >= least:
                     values.setdefault(metric, {})[window] = value
         for goal in self._goals.get(slice_key, ()):

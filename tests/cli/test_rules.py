@@ -48,6 +48,18 @@ def test_a_wrong_file_is_a_finding_with_its_place(
     )
 
 
+def test_rules_may_name_the_windows_that_are_kept(
+    cx: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """What is right depends on CX_WINDOWS, as in the worker."""
+    (tmp_path / "rules.yml").write_text(GOOD)
+    done = cx("rules", "check", "rules.yml", CX_WINDOWS="5m,2h")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "cx: rules.yml:4: rule 'NpsLow': window: no such window is kept (CX_WINDOWS); one of: 5m, 2h\n"
+    )
+
+
 def test_a_file_that_cannot_be_read(
     cx: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

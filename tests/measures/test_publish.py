@@ -12,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import Metrics
-from stream.measures import METRICS, WHOLE, Shown, Stats, add, duration, encode_metrics, money, value_of
+from stream.measures import (
+    METRICS,
+    WHOLE,
+    Shown,
+    Stats,
+    add,
+    all_values,
+    duration,
+    encode_metrics,
+    money,
+    value_of,
+)
 from stream.measures.declare import BaselineSpec, Declarations, Experiment, Goal
 from stream.measures.experiments import compare
 from stream.measures.lines import shifted, shifts
@@ -100,6 +111,16 @@ def test_every_metric_is_published_where_it_lives():
     assert {name for name in found if "1h" in found[name]} == set(found) - {"lifetime_value"}
     assert found["churn_rate"]["1h"]["value"] == 0.8
     assert found["revenue"]["1h"]["currency"] == "EUR"
+
+
+@given(st.lists(st.sampled_from([{}, {"nps": [1, 0, 0]}, {"nps": [1, 0, 1]}, {"csat": [1, 2]}]), max_size=6))
+def test_each_window_has_the_values_of_its_own_sums(stats):
+    """Equal or different, in any order: a window's values are those of its sums alone, and of the stock."""
+    sums = {**dict(zip(PLAIN.windows, stats, strict=False)), "ever": EVER}
+    found = Shown(PLAIN, 0.95).values(WHOLE, sums)
+    for window in PLAIN.windows[: len(stats)]:
+        alone = all_values(sums[window], 0.95, EVER, window=window)
+        assert {name: found[name][window] for name in found if window in found[name]} == alone
 
 
 def test_a_metric_that_is_not_wanted_is_not_published():
