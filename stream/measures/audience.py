@@ -8,51 +8,55 @@ the sample left out is never asked for, and ``Distinct`` counts the same from sa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from stream.measures.distinct import BITS, Distinct
-from stream.measures.stats import CUSTOMERS, CUSTOMERS_LEVEL, Stats, bare, joined, plus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from stream.measures.distinct import Count
     from stream.measures.plans import WindowConfig
 
-_ALL: Final = (0,)
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(tuple[int, list[int]]).decode
 
 
-def sampled(stats: Stats, capacity: int) -> Stats:
-    """The same with at most ``capacity`` customers; the same object where there are no more."""
-    seen = stats.get(CUSTOMERS, ())
-    if len(seen) <= capacity:
-        return stats
-    (level,) = stats.get(CUSTOMERS_LEVEL, _ALL)
-    while len(seen) > capacity:
-        level += 1
-        seen = [customer for customer in seen if customer >> (BITS - level) == 0]
-    return stats | {CUSTOMERS: list(seen), CUSTOMERS_LEVEL: [level]}
+class Sample(NamedTuple):
+    """Customers of a pane: all whose hash begins with ``level`` zero bits, sorted."""
+
+    level: int
+    customers: array[int]
 
 
-def joiner(capacity: int) -> Callable[[Stats, Stats], Stats]:
-    """How panes are put together: as ``joined``, with at most ``capacity`` customers of one level."""
+class Samples:
+    """Samples of at most ``capacity`` customers. Implements ``Codec``."""
 
-    def together(left: Stats, right: Stats) -> Stats:
-        if CUSTOMERS not in right:
-            return plus(left, right)
-        (one,), (other,) = left.get(CUSTOMERS_LEVEL, _ALL), right.get(CUSTOMERS_LEVEL, _ALL)
-        out = joined(left, right)
-        level = max(one, other)
-        if level:
-            out[CUSTOMERS_LEVEL] = [level]
-            out[CUSTOMERS] = [c for c in out[CUSTOMERS] if c >> (BITS - level) == 0]
-        return sampled(out, capacity)
+    def __init__(self, capacity: int) -> None:
+        self._capacity: Final = capacity
 
-    return together if capacity else _without
+    def of(self, customers: Iterable[int], level: int = 0) -> Sample:
+        """The sample of all customers that qualify for ``level``; of others there may be some."""
+        seen = {customer for customer in customers if customer >> (BITS - level) == 0}
+        while len(seen) > self._capacity:
+            level += 1
+            seen = {customer for customer in seen if customer >> (BITS - level) == 0}
+        return Sample(level, array("Q", sorted(seen)))
 
+    def join(self, held: Sample, news: Sample) -> Sample:
+        """The sample of both."""
+        return self.of((*held.customers, *news.customers), max(held.level, news.level))
 
-def _without(left: Stats, right: Stats) -> Stats:
-    return plus(left, bare(right))
+    def encode(self, slice_key: str, value: Sample) -> bytes:
+        """As JSON [level, [hash, ...]]."""
+        return _encode((value.level, list(value.customers)))
+
+    def decode(self, slice_key: str, data: bytes) -> Sample:
+        """Back from JSON."""
+        return self.of(*reversed(_decode(data)))
 
 
 class Audience:
@@ -68,19 +72,16 @@ class Audience:
         self._windows: Final = tuple(window for window in config.windows if not window.shifts_ms)
         self._slices: dict[str, Distinct] = {}
 
-    def add(self, pane: int, arrived: Mapping[str, Stats]) -> None:
+    def add(self, pane: int, arrived: Mapping[str, Sample]) -> None:
         """Note the customers of a finest pane, or of a longer one by the finest pane with which it begins."""
-        for slice_key, stats in arrived.items():
-            seen = stats.get(CUSTOMERS)
-            if seen is None:
-                continue
+        for slice_key, sample in arrived.items():
             distinct = self._slices.get(slice_key)
             if distinct is None:
                 distinct = self._slices[slice_key] = Distinct(self._capacity)
-            for customer in seen:
+            for customer in sample.customers:
                 distinct.add(customer, pane)
-            if CUSTOMERS_LEVEL in stats:
-                distinct.lose(stats[CUSTOMERS_LEVEL][0], pane)
+            if sample.level:
+                distinct.lose(sample.level, pane)
 
     def fill(self, slice_key: str, panes: Mapping[int, int]) -> None:
         """Note all customers of a slice at once, hash -> newest finest pane; only while it has none."""

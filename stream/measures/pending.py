@@ -19,6 +19,12 @@ from stream.measures.stats import Stats, bare, joined, parted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+_ABSENT: Final = (b"null", b"{}")
+_encode: Final = msgspec.json.Encoder().encode
+# Entries: round, cell, cell when last folded.
+_decode_cell: Final = msgspec.json.Decoder(tuple[int, msgspec.Raw, msgspec.Raw]).decode
+_decode_held: Final = msgspec.json.Decoder(tuple[int, int, msgspec.Raw, msgspec.Raw]).decode
+
 At = tuple[str, int, int]
 """(source, pane, known): which of a slice's cells."""
 
@@ -59,20 +65,22 @@ class Pending:
     """Pending cells by slice, the marks, and which cells fold at which closing.
 
     Args:
+        prefix: What the table keys of its cells begin with.
         expected: The sources that must be heard of before anything is final.
         schedule: Told of every pane at whose closing something folds.
         customers: Whether the set of customers is of interest.
 
     Attributes:
         marks: Source -> newest mark.
-        dirty: (slice, cell) of those that changed since last written.
-        gone: (slice, cell) of written ones that are no longer needed.
     """
 
-    def __init__(self, expected: Iterable[str], schedule: Callable[[int], None], *, customers: bool) -> None:
+    def __init__(
+        self, prefix: str, expected: Iterable[str], schedule: Callable[[int], None], *, customers: bool
+    ) -> None:
         self.marks: dict[str, Mark] = {}
-        self.dirty: dict[tuple[str, At], None] = {}
-        self.gone: list[tuple[str, At]] = []
+        self._prefix: Final = prefix
+        self._dirty: dict[tuple[str, At], None] = {}  # those that changed since last written
+        self._gone: list[tuple[str, At]] = []  # written ones that are no longer needed
         self._customers: Final = customers
         self._expected: Final = frozenset(expected)
         self._schedule = schedule
@@ -102,7 +110,7 @@ class Pending:
                 self._kept.get(partial.source, set()).discard((partial.slice_key, at))
             cell.version = partial.version
             cell.sums = partial.sums
-        self.dirty[partial.slice_key, at] = None
+        self._dirty[partial.slice_key, at] = None
         return True
 
     def mark(self, mark: Mark, frontier: int) -> int:
@@ -146,23 +154,58 @@ class Pending:
         """One beyond the pane of the newest event over all sources; 0 before the first."""
         return max((_heard(mark) for mark in self.marks.values()), default=0)
 
-    def get(self, slice_key: str, at: At) -> PendingCell | None:
-        """The cell, if it is still needed."""
-        return self._cells.get(slice_key, {}).get(at)
+    def restore(self, rest: str, value: bytes, written: int, frontier: int) -> int:
+        """Take back a cell from the table; marks must be there already.
 
-    def restore(self, slice_key: str, at: At, held: Held, frontier: int) -> None:
-        """Take back a cell from the table; marks must be there already."""
+        Args:
+            rest: Its key after the prefix.
+            value: What the table holds.
+            written: Round of the progress.
+            frontier: As of the progress.
+
+        Returns:
+            The entry's round.
+        """
+        known, pane, source, slice_key = rest.split("|", 3)
+        number, now, before = _decode_cell(value)
+        at = (source, int(pane), int(known))
+        # A later partial than the progress knows does no harm: it comes again, before it is folded. Only one
+        # that came after the fold, and hides what was folded, is taken back.
+        taken_back = number > written and bytes(before) not in _ABSENT
+        if self._restore(slice_key, at, _held(before if taken_back else now), frontier) and taken_back:
+            self._dirty[slice_key, at] = None
+        return number
+
+    def take_changes(self, number: int) -> tuple[list[tuple[str, bytes]], list[str]]:
+        """Table entries of the round ``number``, and keys to delete once they are covered by a progress."""
+        entries = []
+        for slice_key, at in self._dirty:
+            cell = self._cells[slice_key][at]
+            entries.append((self._key(slice_key, at), _encode((number, cell.held(), cell.before))))
+            cell.before = None
+            cell.written = True
+        tombstones = [self._key(slice_key, at) for slice_key, at in self._gone]
+        self._dirty.clear()
+        self._gone.clear()
+        return entries, tombstones
+
+    def _key(self, slice_key: str, at: At) -> str:
+        source, pane, known = at
+        return f"{self._prefix}{known}|{pane}|{source}|{slice_key}"
+
+    def _restore(self, slice_key: str, at: At, held: Held, frontier: int) -> bool:
         source, _, known = at
         version, folds, sums, base = held
         mark = self.marks.get(source)
         if folds < frontier:
             if mark is not None and known < mark.panes_closed:
-                self.gone.append((slice_key, at))
-                return
+                self._gone.append((slice_key, at))
+                return False
             self._kept.setdefault(source, set()).add((slice_key, at))
         else:
             self._fold_at(folds, slice_key, at)
         self._cells.setdefault(slice_key, {})[at] = PendingCell(version, folds, sums, base, written=True)
+        return True
 
     def _allowed(self) -> int:
         expected = self._expected
@@ -186,11 +229,16 @@ class Pending:
     def _drop(self, slice_key: str, at: At) -> None:
         cells = self._cells[slice_key]
         if cells.pop(at).written:
-            self.gone.append((slice_key, at))
+            self._gone.append((slice_key, at))
         if not cells:
             del self._cells[slice_key]
-        self.dirty.pop((slice_key, at), None)
+        self._dirty.pop((slice_key, at), None)
 
 
 def _heard(mark: Mark) -> int:
     return max(mark.newest + 1, mark.panes_closed)
+
+
+def _held(raw: msgspec.Raw) -> Held:
+    version, folds, sums, base = _decode_held(raw)
+    return version, folds, sums, None if bytes(base) in _ABSENT else base

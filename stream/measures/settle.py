@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream.measures.stats import CUSTOMERS, CUSTOMERS_LEVEL, Stats, bare, merge
+from stream.measures.stats import CUSTOMERS, Stats, bare, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stream.measures.audience import Audience
-    from stream.measures.tiers import Roll, Tier
+    from stream.measures.packing import Packing
+    from stream.measures.tiers import Reach, Tier
     from stream.measures.totals import Total
 
 
 def settled(
     cells: Iterable[tuple[str, int, Stats]],
     instant: int,
-    tiers: Sequence[Tier],
+    packing: Packing,
+    tiers: Sequence[Tier[int]],
     totals: Sequence[Total],
     audience: Audience,
 ) -> None:
@@ -28,7 +30,7 @@ def settled(
     together: dict[tuple[int, ...], dict[str, Stats]] = {}
     of_pane: dict[int, dict[str, Stats]] = {}
     present: list[tuple[str, int, Stats]] = []
-    rolls: list[Roll] = [roll for tier in tiers for roll in tier.rolls]
+    rolls: list[Reach[int]] = [roll for tier in tiers for roll in tier.rolls]
     for slice_key, pane, stats in cells:
         if pane >= instant:
             continue
@@ -41,30 +43,27 @@ def settled(
             present.append((slice_key, pane, stats))
     _note(present, audience)
     for covered, sums in together.items():
+        packed = {key: packing.pack(key, stats) for key, stats in sums.items()}
         for roll, times in zip(rolls, covered, strict=False):
             for _ in range(times):
-                roll.add(sums)
+                roll.add(packed)
         for total, covers in zip(totals, covered[len(rolls) :], strict=True):
             if covers:
                 total.put(sums)
 
 
 def _note(present: list[tuple[str, int, Stats]], audience: Audience) -> None:
-    """Customers: all of a slice at once, but for panes that have only a sample of them."""
+    """Customers: all of a slice at once."""
     of_slice: dict[str, dict[int, int]] = {}
     for slice_key, pane, stats in present:
-        if CUSTOMERS_LEVEL not in stats:
-            panes = of_slice.setdefault(slice_key, {})
-            held = panes.get
-            panes.update({each: pane for each in stats[CUSTOMERS] if held(each, -1) < pane})
+        panes = of_slice.setdefault(slice_key, {})
+        held = panes.get
+        panes.update({each: pane for each in stats[CUSTOMERS] if held(each, -1) < pane})
     for slice_key, panes in of_slice.items():
         audience.fill(slice_key, panes)
-    for slice_key, pane, stats in present:
-        if CUSTOMERS_LEVEL in stats:
-            audience.add(pane, {slice_key: stats})
 
 
-def counting(tiers: Sequence[Tier], totals: Sequence[Total], pane: int, instant: int) -> tuple[int, ...]:
+def counting(tiers: Sequence[Tier[int]], totals: Sequence[Total], pane: int, instant: int) -> tuple[int, ...]:
     """How often every roll and every total counts a finest pane at the instant."""
     rolls = [roll.times(pane // tier.per * tier.per, instant - 1) for tier in tiers for roll in tier.rolls]
     return (*rolls, *(int(total.covers(pane)) for total in totals))

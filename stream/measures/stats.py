@@ -28,9 +28,6 @@ CUSTOMERS: Final = "customers"
 others are added. In the sums of windows it is a summary: [n, 1 if exact else 0, relative error in 1e-4].
 """
 
-CUSTOMERS_LEVEL: Final = "customers|level"
-"""In the panes of windows: [l] where only those customers are kept whose hash begins with l zero bits."""
-
 Observation = tuple[str, tuple[int, ...]]
 """What one reply adds: (part key, vector)."""
 
@@ -116,5 +113,4 @@ def bare(stats: Stats) -> Stats:
         return stats
     out = stats.copy()
     del out[CUSTOMERS]
-    out.pop(CUSTOMERS_LEVEL, None)
     return out

@@ -1,59 +1,82 @@
-"""Sums by pane and slice as the table of an owner holds them, with the way back after a crash.
+"""What an owner's table holds by pane and slice, with the way back after a crash.
 
 Every entry carries its round and its value as of the last progress entry. What is of a later round than the
 progress was written by a batch that is going to be repeated: it is taken back, and written once more in the
 next round, or its number would pass for valid after the next progress.
-
-Sums of panes that have ended are kept in their encoded form, which is what the table holds of them too: a
-fifth of the memory, and nothing for the garbage collector to walk through (an hour of 500 slices is 180,000
-panes).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from stream.measures.packing import Packing
 from stream.measures.stats import Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+T = TypeVar("T")
 ABSENT: Final = (b"null", b"{}")
-_WRITTEN: Final = b""
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Stats).decode
-# Round, sums, sums as of the last progress.
+# Round, value, value as of the last progress.
 _decode_entry: Final = msgspec.json.Decoder(tuple[int, msgspec.Raw, msgspec.Raw]).decode
 
 
-def thaw(held: Stats | bytes) -> Stats:
-    """Sums out of either form."""
-    return held if isinstance(held, dict) else _decode(held)
+class Codec(Protocol[T]):
+    """What is kept: how it is put together and written. Values are never changed in place."""
+
+    def join(self, held: T, news: T) -> T:
+        """Both together."""
+
+    def encode(self, slice_key: str, value: T) -> bytes:
+        """As JSON of ``Stats``."""
+
+    def decode(self, slice_key: str, data: bytes) -> T:
+        """Back from JSON."""
 
 
-def frozen(held: Stats | bytes) -> bytes:
-    """Either form encoded, as compact JSON."""
-    return held if isinstance(held, bytes) else _encode(held)
+class Sums:
+    """Sums as packed integers. Implements ``Codec``.
+
+    Args:
+        packing: The layouts of the owner's slices.
+    """
+
+    def __init__(self, packing: Packing) -> None:
+        self._packing: Final = packing
+
+    def join(self, held: int, news: int) -> int:
+        """The sum."""
+        return held + news
+
+    def encode(self, slice_key: str, value: int) -> bytes:
+        """As JSON of ``Stats``."""
+        return _encode(self._packing.unpack(slice_key, value))
+
+    def decode(self, slice_key: str, data: bytes) -> int:
+        """Back from JSON."""
+        return self._packing.pack(slice_key, _decode(data))
 
 
-class Store:
-    """The panes of one name. The sums are frozen: a change puts a new dict in their place.
+class Store(Generic[T]):
+    """The panes of one name.
 
     Args:
         prefix: What its table keys begin with, up to the pane.
+        codec: What it holds.
 
     Attributes:
-        panes: Pane -> slice key -> sums, in either form.
-        dirty: (pane, slice) -> its sums as last written, None for none, of all that changed since.
+        panes: Pane -> slice key -> value.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self.panes: dict[int, dict[str, Stats | bytes]] = {}
-        self.dirty: dict[tuple[int, str], Stats | bytes | None] = {}
+    def __init__(self, prefix: str, codec: Codec[T]) -> None:
+        self.panes: dict[int, dict[str, T]] = {}
         self._prefix: Final = prefix
-        self._thawed: dict[int, list[str]] = {}  # pane -> slices of which the sums are not encoded
+        self._codec: Final = codec
+        self._dirty: dict[tuple[int, str], T | None] = {}  # what changed, as it was last written
         self._gone: list[tuple[int, str]] = []  # written ones that are no longer needed
         self._taken_back: dict[tuple[int, str], bytes] = {}  # with what they were as of the progress
 
@@ -61,48 +84,27 @@ class Store:
         """Where the table holds it."""
         return f"{self._prefix}{pane}|{slice_key}"
 
-    def add(
-        self, pane: int, arrived: Mapping[str, Stats], together: Callable[[Stats, Stats], Stats]
-    ) -> dict[str, Stats | bytes]:
-        """Put ``arrived`` together with what the pane holds; returns the pane."""
+    def at(self, pane: int) -> Mapping[str, T]:
+        """A pane; empty where there is none."""
+        return self.panes.get(pane, {})
+
+    def add(self, pane: int, arrived: Mapping[str, T]) -> None:
+        """Put ``arrived`` together with what the pane holds."""
         panes = self.panes.setdefault(pane, {})
-        thawed = self._thawed.setdefault(pane, [])
-        dirty = self.dirty
-        for slice_key, stats in arrived.items():
+        dirty = self._dirty
+        join = self._codec.join
+        for slice_key, news in arrived.items():
             held = panes.get(slice_key)
             if (pane, slice_key) not in dirty:
                 dirty[pane, slice_key] = held
-            if type(held) is not dict:
-                thawed.append(slice_key)
-            panes[slice_key] = stats if held is None else together(thaw(held), stats)
-        return panes
+            panes[slice_key] = news if held is None else join(held, news)
 
     def forget(self, pane: int) -> None:
         """Let go of a pane."""
-        self._thawed.pop(pane, None)
         for slice_key in self.panes.pop(pane, ()):
             at = (pane, slice_key)
-            # One that was never written needs no deletion.
-            if self.dirty.pop(at, _WRITTEN) is not None:
-                self._gone.append(at)
-
-    def decoded(self, pane: int) -> Mapping[str, Stats]:
-        """A pane that has not been encoded; empty where there is none."""
-        return cast("Mapping[str, Stats]", self.panes.get(pane, {}))
-
-    def thaw(self, pane: int) -> None:
-        """Decode a pane that is going to change."""
-        panes = self.panes[pane]
-        for slice_key, held in panes.items():
-            panes[slice_key] = thaw(held)
-        self._thawed[pane] = list(panes)
-
-    def freeze(self, before: int) -> None:
-        """Encode the panes below ``before``."""
-        for pane in [pane for pane in self._thawed if pane < before]:
-            panes = self.panes[pane]
-            for slice_key in self._thawed.pop(pane):
-                panes[slice_key] = frozen(panes[slice_key])
+            if at not in self._dirty or self._dirty.pop(at) is not None:
+                self._gone.append(at)  # one that was never written needs no deletion
 
     def restore(self, rest: str, value: bytes, written: int) -> tuple[int, list[str]]:
         """Take back an entry.
@@ -122,36 +124,41 @@ class Store:
         if number > written:
             held = self._taken_back[pane, slice_key] = bytes(before)
         if held not in ABSENT:
-            self.panes.setdefault(pane, {})[slice_key] = held
+            self.panes.setdefault(pane, {})[slice_key] = self._codec.decode(slice_key, held)
         elif number <= written:  # the place of a pane that was taken back and did not come again
             return number, [self.key(pane, slice_key)]
         return number, []
 
-    @staticmethod
-    def read(rest: str, value: bytes, written: int) -> tuple[int, str, Stats]:
-        """(pane, slice key, sums) of an entry of a store that is no longer kept, with arguments as ``restore``."""
-        pane, slice_key = rest.split("|", 1)
-        number, now, before = _decode_entry(value)
-        held = bytes(now if number <= written else before)
-        return int(pane), slice_key, {} if held in ABSENT else _decode(held)
+    def adopt(self, pane: int, slice_key: str, data: bytes) -> None:
+        """Put together with what the pane holds what another store has of it, as JSON."""
+        self.add(pane, {slice_key: self._codec.decode(slice_key, data)})
 
     def take_changes(self, number: int) -> tuple[list[tuple[str, bytes]], list[str]]:
         """Table entries of the round ``number``, and keys to delete once they are covered by a progress."""
+        encode = self._codec.encode
         entries = []
         tombstones = [self.key(pane, slice_key) for pane, slice_key in self._gone]
         for (pane, slice_key), before in self._taken_back.items():
-            now = self.panes.get(pane, {}).get(slice_key)
-            self.dirty.setdefault((pane, slice_key), now)
+            now = self.at(pane).get(slice_key)
+            self._dirty.setdefault((pane, slice_key), now)
             if now is None:  # did not come again, or has left all windows meanwhile
                 entries.append((self.key(pane, slice_key), b"[%d,{},%b]" % (number, before)))
                 tombstones.append(self.key(pane, slice_key))
-        for (pane, slice_key), old in self.dirty.items():
-            held = self.panes.get(pane, {}).get(slice_key)
+        for (pane, slice_key), old in self._dirty.items():
+            held = self.at(pane).get(slice_key)
             if held is not None:
-                was = b"null" if old is None else frozen(old)
-                value = b"[%d,%b,%b]" % (number, frozen(held), was)
+                was = b"null" if old is None else encode(slice_key, old)
+                value = b"[%d,%b,%b]" % (number, encode(slice_key, held), was)
                 entries.append((self.key(pane, slice_key), value))
-        self.dirty.clear()
+        self._dirty.clear()
         self._gone.clear()
         self._taken_back.clear()
         return entries, tombstones
+
+
+def entry_of(rest: str, value: bytes, written: int) -> tuple[int, str, bytes | None]:
+    """(pane, slice key, JSON) of an entry of a store that is no longer kept, with arguments as ``restore``."""
+    pane, slice_key = rest.split("|", 1)
+    number, now, before = _decode_entry(value)
+    held = bytes(now if number <= written else before)
+    return int(pane), slice_key, None if held in ABSENT else held

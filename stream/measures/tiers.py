@@ -14,39 +14,37 @@ instants at which nothing changes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from stream.measures.audience import joiner
 from stream.measures.plans import DEFAULT_WINDOWS, Window, WindowConfig, plan
-from stream.measures.stats import Stats, bare, minus, plus
-from stream.measures.stores import Store, thaw
+from stream.measures.stores import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["DEFAULT_WINDOWS", "Roll", "Tier", "Window", "WindowConfig", "plan"]
+    from stream.measures.stores import Codec
+
+__all__ = ["DEFAULT_WINDOWS", "Reach", "Roll", "Tier", "Window", "WindowConfig", "plan", "tiers"]
+
+T = TypeVar("T")
 
 
-class Roll:
-    """Sums of one window over the panes that have ended. The sums are frozen: a change makes a new dict.
+class Reach(Generic[T]):
+    """When a window covers which panes; holds nothing itself.
 
     Attributes:
         name: The window's name.
         shifted: Whether it is of an earlier time, and so never holds an open pane.
-        base: Slice key -> sums; slices without any are left out.
     """
 
-    __slots__ = ("_only", "_pane_ms", "_spans", "base", "name", "shifted")
-
     def __init__(self, window: Window, pane_ms: int) -> None:
-        self.name = window.name
-        self.shifted = bool(window.shifts_ms)
-        self.base: dict[str, Stats] = {}
-        self._only = window.only
-        self._pane_ms = pane_ms
+        self.name: Final = window.name
+        self.shifted: Final = bool(window.shifts_ms)
         # When a pane that begins at 0 enters and leaves. One that has not ended is open, or not there yet.
         shifts_ms = window.shifts_ms or (0,)
-        self._spans = tuple((shift // pane_ms, (shift + window.length_ms) // pane_ms) for shift in shifts_ms)
+        self._spans: Final = tuple(
+            (shift // pane_ms, (shift + window.length_ms) // pane_ms) for shift in shifts_ms
+        )
 
     def turns(self, start: int) -> list[tuple[int, int]]:
         """(finest pane, +1 or -1): at the closing of which the pane beginning at ``start`` enters and leaves."""
@@ -54,75 +52,87 @@ class Roll:
         return enters + [(start + last, -1) for _, last in self._spans]
 
     def times(self, start: int, known: int) -> int:
-        """How often a pane that begins at ``start`` and has ended counts after the closing of ``known``."""
+        """How often a pane that begins at ``start`` counts after the closing of ``known``; once it has ended."""
         return sum(start + first <= known < start + last for first, last in self._spans)
 
     @property
-    def reach(self) -> int:
+    def last(self) -> int:
         """How many finest panes after its beginning a pane is needed no more."""
         return max(last for _, last in self._spans)
 
-    def add(self, arrived: Mapping[str, Stats]) -> None:
-        """Add to the sums; without customers."""
-        base = self.base
-        for slice_key, stats in self._of(arrived).items():
-            old = base.get(slice_key)
-            if old is None:
-                if stats:
-                    base[slice_key] = stats
-            elif new := plus(old, stats):
-                base[slice_key] = new
-            else:
-                del base[slice_key]
+    def add(self, arrived: Mapping[str, T]) -> None:
+        """A pane enters, or news of one that is in."""
 
-    def take(self, left: Mapping[str, Stats]) -> None:
-        """Take out of the sums; without customers."""
+    def take(self, left: Mapping[str, T]) -> None:
+        """A pane leaves."""
+
+
+class Roll(Reach[int]):
+    """Packed sums of one window over the panes that have ended.
+
+    Attributes:
+        base: Slice key -> sums; slices without any are left out.
+    """
+
+    def __init__(self, window: Window, pane_ms: int) -> None:
+        super().__init__(window, pane_ms)
+        self.base: dict[str, int] = {}
+        self._only: Final = window.only
+
+    def add(self, arrived: Mapping[str, int]) -> None:
+        """Add to the sums."""
         base = self.base
-        for slice_key, stats in self._of(left).items():
-            new = minus(base.get(slice_key, _NOTHING), stats)
+        for slice_key, sums in self._of(arrived).items():
+            new = base.get(slice_key, 0) + sums
             if new:
                 base[slice_key] = new
             else:
                 base.pop(slice_key, None)
 
-    def _of(self, stats: Mapping[str, Stats]) -> Mapping[str, Stats]:
-        only = self._only
-        return {key: stats[key] for key in only if key in stats} if only else stats
+    def take(self, left: Mapping[str, int]) -> None:
+        """Take out of the sums."""
+        base = self.base
+        for slice_key, sums in self._of(left).items():
+            new = base.get(slice_key, 0) - sums
+            if new:
+                base[slice_key] = new
+            else:
+                base.pop(slice_key, None)
+
+    def _of(self, sums: Mapping[str, int]) -> Mapping[str, int]:
+        return {key: sums[key] for key in self._only if key in sums} if self._only else sums
 
 
-class Tier:
+class Tier(Generic[T]):
     """One tier: its panes, the windows on it, and when panes end, enter and leave.
 
     Args:
         tier_ms: Length of a pane.
-        config: All windows; those of this tier are taken.
-        prefix: What the table keys of its panes begin with.
+        pane_ms: Length of a finest pane.
+        rolls: The windows on it, at least one.
+        store: Where its panes are kept.
         schedule: Told of every finest pane at whose closing there is something to do.
         coarser: The next coarser tier, None for the coarsest.
-
-    Attributes:
-        rolls: The windows.
-        store: The panes.
     """
 
     def __init__(
         self,
         tier_ms: int,
-        config: WindowConfig,
-        prefix: str,
+        pane_ms: int,
+        rolls: Sequence[Reach[T]],
+        store: Store[T],
         schedule: Callable[[int], None],
-        coarser: Tier | None,
+        coarser: Tier[T] | None,
     ) -> None:
         self.tier_ms: Final = tier_ms
-        self.per: Final = tier_ms // config.pane_ms  # finest panes in one
-        self.rolls: Final = tuple(Roll(w, config.pane_ms) for w in config.windows if w.tier_ms == tier_ms)
-        self.store: Final = Store(f"{prefix}{tier_ms}|")
+        self.per: Final = tier_ms // pane_ms  # finest panes in one
+        self.rolls: Final = rolls
+        self.store: Final = store
         self._schedule = schedule
         self._coarser = coarser
-        self._reach = max(roll.reach for roll in self.rolls)
-        self._rolling = [roll for roll in self.rolls if not roll.shifted]
-        self._join = joiner(config.customers)
-        self._turns: dict[int, list[tuple[Roll | None, int, int]]] = {}  # None: to be forgotten
+        self._needed: Final = max(roll.last for roll in rolls)
+        self._rolling: Final = max((roll.last for roll in rolls if not roll.shifted), default=0)
+        self._turns: dict[int, list[tuple[Reach[T] | None, int, int]]] = {}  # None: to be forgotten
         self._ends: dict[int, list[int]] = {}
 
     def turn(self, known: int, changed: set[str]) -> None:
@@ -130,30 +140,28 @@ class Tier:
         for roll, pane, sign in self._turns.pop(known, ()):
             if roll is None:
                 self.store.forget(pane)
-                continue
-            sums = {slice_key: bare(thaw(held)) for slice_key, held in self.store.panes[pane].items()}
-            if sign > 0:
-                roll.add(sums)
-                continue
-            roll.take(sums)
-            if not roll.shifted:
-                changed.update(sums)
+            elif sign > 0:
+                roll.add(self.store.panes[pane])
+            else:
+                roll.take(self.store.panes[pane])
+                if not roll.shifted:
+                    changed.update(self.store.panes[pane])
 
-    def fold(self, known: int, pane: int, arrived: Mapping[str, Stats]) -> bool:
+    def fold(self, known: int, pane: int, arrived: Mapping[str, T]) -> bool:
         """Take in what became known at the closing of ``known`` about one of its panes.
 
         Returns:
             Whether a rolling window of this tier or a coarser one covers it.
         """
         start = pane * self.per
-        covered = any(start + roll.reach > known for roll in self._rolling)
+        covered = start + self._rolling > known
         ended = start + self.per <= known
-        if start + self._reach > known:
+        if start + self._needed > known:
             if pane not in self.store.panes:
                 self._turns_of(pane, known)
                 if not ended:
                     self._ends_with(pane)
-            self.store.add(pane, arrived, self._join)
+            self.store.add(pane, arrived)
         if ended:
             covered = self._pass_on(pane, known, arrived) or covered
         return covered
@@ -161,48 +169,40 @@ class Tier:
     def end(self, known: int) -> None:
         """Take the panes that end with the finest pane ``known`` into the windows and the coarser tier."""
         for pane in self._ends.pop(known, ()):
-            held = self.store.panes[pane]
-            self._pass_on(pane, known, {slice_key: thaw(stats) for slice_key, stats in held.items()})
+            self._pass_on(pane, known, self.store.panes[pane])
 
-    def open_at(self, frontier: int) -> Mapping[str, Stats]:
-        """Sums by slice of the pane that has not ended at the instant ``frontier``."""
-        return self.store.decoded(frontier // self.per) if frontier % self.per else {}
-
-    def freeze(self, frontier: int) -> None:
-        """Encode the panes that have ended by the instant ``frontier``."""
-        self.store.freeze(frontier // self.per)
+    def open_at(self, frontier: int) -> Mapping[str, T]:
+        """The pane that has not ended at the instant ``frontier``, by slice."""
+        return self.store.at(frontier // self.per) if frontier % self.per else {}
 
     def rebuild(self, frontier: int) -> None:
-        """After the store was filled from the table: sums and index as of the instant ``frontier``."""
+        """After the store was filled from the table: windows and index as of the instant ``frontier``."""
         known = frontier - 1
         for pane, held in list(self.store.panes.items()):
             start = pane * self.per
-            if start + self._reach <= known:
+            if start + self._needed <= known:
                 self.store.forget(pane)
                 continue
             if start + self.per <= frontier:
-                sums = {slice_key: bare(thaw(stats)) for slice_key, stats in held.items()}
                 for roll in self.rolls:
                     for _ in range(roll.times(start, known)):
-                        roll.add(sums)
+                        roll.add(held)
             else:
-                self.store.thaw(pane)
                 self._ends_with(pane)
             self._turns_of(pane, known)
 
-    def _pass_on(self, pane: int, known: int, arrived: Mapping[str, Stats]) -> bool:
+    def _pass_on(self, pane: int, known: int, arrived: Mapping[str, T]) -> bool:
         """Into the windows that cover a pane that has ended, and the coarser tier."""
-        sums = {slice_key: bare(stats) for slice_key, stats in arrived.items()}
         for roll in self.rolls:
             for _ in range(roll.times(pane * self.per, known)):
-                roll.add(sums)
+                roll.add(arrived)
         coarser = self._coarser
         return coarser is not None and coarser.fold(known, pane * self.per // coarser.per, arrived)
 
     def _turns_of(self, pane: int, known: int) -> None:
         start = pane * self.per
         turns = [(at, roll, sign) for roll in self.rolls for at, sign in roll.turns(start)]
-        for at, roll, sign in [*turns, (start + self._reach, None, 0)]:
+        for at, roll, sign in [*turns, (start + self._needed, None, 0)]:
             if at > known:
                 self._turns.setdefault(at, []).append((roll, pane, sign))
                 self._schedule(at)
@@ -213,4 +213,18 @@ class Tier:
         self._schedule(last)
 
 
-_NOTHING: Final[Stats] = {}
+def tiers(
+    config: WindowConfig,
+    prefix: str,
+    codec: Codec[T],
+    rolls: Mapping[str, Reach[T]],
+    schedule: Callable[[int], None],
+) -> tuple[Tier[T], ...]:
+    """The tiers of the windows ``rolls``, the finest first."""
+    found: list[Tier[T]] = []
+    for tier_ms in reversed(config.tiers):
+        on_it = [rolls[w.name] for w in config.windows if w.tier_ms == tier_ms and w.name in rolls]
+        if on_it:
+            store = Store(f"{prefix}{tier_ms}|", codec)
+            found.append(Tier(tier_ms, config.pane_ms, on_it, store, schedule, found[-1] if found else None))
+    return tuple(reversed(found))

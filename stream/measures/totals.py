@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from stream.measures.plans import EVER, Span, WindowConfig
 from stream.measures.stats import CUSTOMERS, Stats, plus
-from stream.measures.stores import Store
+from stream.measures.stores import Store, Sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from stream.measures.packing import Packing
 
 _PANE: Final = 0
 
@@ -23,20 +25,29 @@ class Total:
     Args:
         name: Of the window.
         prefix: What the table keys begin with.
+        packing: The layouts of the owner's slices.
         stems: Of the part keys that are kept. Customers cannot be.
         first: First finest pane.
         end: Finest pane before which it ends; None: never.
         span: Which slices; None for all.
 
     Attributes:
-        store: The sums, in the pane 0.
+        store: The packed sums, in the pane 0.
     """
 
     def __init__(
-        self, name: str, prefix: str, stems: tuple[str, ...], first: int, end: int | None, span: Span | None
+        self,
+        name: str,
+        prefix: str,
+        packing: Packing,
+        stems: tuple[str, ...],
+        first: int,
+        end: int | None,
+        span: Span | None,
     ) -> None:
         self.name: Final = name
-        self.store: Final = Store(f"{prefix}{name}|")
+        self.store: Final = Store(f"{prefix}{name}|", Sums(packing))
+        self._packing: Final = packing
         self._stems: Final = frozenset(stems) - {CUSTOMERS}
         self._first: Final = first
         self._end: Final = end
@@ -51,9 +62,13 @@ class Total:
 
     def put(self, arrived: Mapping[str, Stats]) -> Iterable[str]:
         """Take in what is known of panes that it covers; returns the slices that changed."""
-        kept = {key: news for key, stats in arrived.items() if self._takes(key) and (news := self.of(stats))}
+        kept = {
+            key: self._packing.pack(key, news)
+            for key, stats in arrived.items()
+            if self._takes(key) and (news := self.of(stats))
+        }
         if kept:
-            self.store.add(_PANE, kept, plus)
+            self.store.add(_PANE, kept)
         return kept
 
     def covers(self, pane: int) -> bool:
@@ -68,14 +83,9 @@ class Total:
         """What is kept of it."""
         return {key: vec for key, vec in stats.items() if self._keeps(key)}
 
-    def sums(self) -> Mapping[str, Stats]:
-        """By slice."""
-        return self.store.decoded(_PANE)
-
-    def rebuild(self) -> None:
-        """After the store was filled from the table."""
-        if _PANE in self.store.panes:
-            self.store.thaw(_PANE)
+    def base(self) -> Mapping[str, int]:
+        """Packed sums by slice."""
+        return self.store.at(_PANE)
 
     def _takes(self, slice_key: str) -> bool:
         if self._span is None:
@@ -92,11 +102,11 @@ class Total:
         return known
 
 
-def totals(config: WindowConfig, prefix: str) -> tuple[Total, ...]:
+def totals(config: WindowConfig, prefix: str, packing: Packing) -> tuple[Total, ...]:
     """All windows of a configuration that only take in, in the order in which they are published."""
-    found = [Total(EVER, prefix, config.ever, 0, None, None)] if config.ever else []
+    found = [Total(EVER, prefix, packing, config.ever, 0, None, None)] if config.ever else []
     for span in config.spans:
         end = None if span.until_ms is None else -(-span.until_ms // config.pane_ms)
         first = -(-span.since_ms // config.pane_ms)
-        found.append(Total(span.name, prefix, span.stems, first, end, span))
+        found.append(Total(span.name, prefix, packing, span.stems, first, end, span))
     return tuple(found)

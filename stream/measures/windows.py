@@ -23,14 +23,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stream.measures.audience import Audience
+from stream.measures.audience import Audience, Sample, Samples
+from stream.measures.packing import Packing
 from stream.measures.partials import Mark, Partial
-from stream.measures.pending import Held, Pending
+from stream.measures.pending import Pending
 from stream.measures.plans import Span, Window, WindowConfig, plan
 from stream.measures.settle import counting, settled
-from stream.measures.stats import CUSTOMERS, Stats, bare, joined, plus
-from stream.measures.stores import ABSENT, Store, thaw
-from stream.measures.tiers import Tier
+from stream.measures.stats import CUSTOMERS, Stats, bare, plus
+from stream.measures.stores import Store, Sums, entry_of
+from stream.measures.tiers import Reach, Roll, Tier, tiers
 from stream.measures.totals import totals
 from stream.measures.views import WindowSums
 
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Closing", "Span", "Window", "WindowChanges", "WindowConfig", "Windows", "partition_of", "plan"]
 
 _encode: Final = msgspec.json.Encoder().encode
-# Entries of cells: round, cell, cell when last folded.
-_decode_cell: Final = msgspec.json.Decoder(tuple[int, msgspec.Raw, msgspec.Raw]).decode
-_decode_held: Final = msgspec.json.Decoder(tuple[int, int, msgspec.Raw, msgspec.Raw]).decode
 _decode_progress: Final = msgspec.json.Decoder(tuple[int, int, list[Mark]]).decode
 
 
@@ -104,23 +102,39 @@ class Windows:
         self.frontier = 0
         self._partition = partition
         self._agenda: list[int] = []  # panes at whose closing there is something to do; may repeat
-        self._pending = Pending(sources, self._schedule, customers=config.customers > 0)
-        prefix = f"{partition}|e|"
-        tiers: list[Tier] = []  # the coarsest first
-        for tier_ms in reversed(config.tiers):
-            tiers.append(Tier(tier_ms, config, prefix, self._schedule, tiers[-1] if tiers else None))
-        self._tiers: Final = tuple(reversed(tiers))
-        self._totals: Final = totals(config, prefix)
-        self._stores: Final = {str(tier.tier_ms): tier.store for tier in self._tiers}
-        self._stores.update({total.name: total.store for total in self._totals})
+        self._pending = Pending(f"{partition}|c|", sources, self._schedule, customers=config.customers > 0)
+        self._packing: Final = Packing()
+        self._rolls: Final = {window.name: Roll(window, config.pane_ms) for window in config.windows}
+        self._tiers: Final = tiers(
+            config, f"{partition}|e|", Sums(self._packing), self._rolls, self._schedule
+        )
+        self._totals: Final = totals(config, f"{partition}|e|", self._packing)
         self._audience: Final = Audience(config)
-        # Window name -> (roll, number of open panes that go on top of it).
-        depths = {roll: depth for depth, tier in enumerate(self._tiers) for roll in tier.rolls}
-        by_name = {roll.name: roll for roll in depths}
-        self._rolls: Final = tuple(by_name[window.name] for window in config.windows)
-        self._views: Final = {
-            roll.name: (place, 0 if roll.shifted else depths[roll]) for place, roll in enumerate(self._rolls)
-        } | {total.name: (len(self._rolls) + place, 0) for place, total in enumerate(self._totals)}
+        self._samples: Final = Samples(config.customers) if config.customers else None
+        rolling = [window for window in config.windows if not window.shifts_ms]
+        self._seen: Final[tuple[Tier[Sample], ...]] = (
+            ()
+            if self._samples is None
+            else tiers(
+                config,
+                f"{partition}|u|",
+                self._samples,
+                {window.name: Reach(window, config.pane_ms) for window in rolling},
+                self._schedule,
+            )
+        )
+        self._all_tiers: Final[tuple[Tier[int] | Tier[Sample], ...]] = (*self._tiers, *self._seen)
+        self._stores: Final[dict[tuple[str, str], Store[int] | Store[Sample]]] = {}
+        self._stores.update({("e", str(tier.tier_ms)): tier.store for tier in self._tiers})
+        self._stores.update({("e", total.name): total.store for total in self._totals})
+        self._stores.update({("u", str(tier.tier_ms)): tier.store for tier in self._seen})
+        # Window name -> (place among the bases, number of open panes that go on top of it).
+        self._views: Final[dict[str, tuple[int, int]]] = {}
+        depths = {tier.tier_ms: depth for depth, tier in enumerate(self._tiers, 1)}
+        for window in config.windows:
+            self._views[window.name] = (len(self._views), 0 if window.shifts_ms else depths[window.tier_ms])
+        for total in self._totals:
+            self._views[total.name] = (len(self._views), 0)
         self._wakes: dict[int, set[str]] = {}
         self._queue: deque[Partial | Mark] = deque()
         self._closing = False
@@ -154,24 +168,24 @@ class Windows:
         for key, value in restored.items():
             _, kind, rest = key.split("|", 2)
             if kind == "c":
-                latest = max(latest, self._restore_cell(rest, value, written))
+                latest = max(latest, self._pending.restore(rest, value, written, self.frontier))
                 continue
             name, rest = rest.split("|", 1)
-            store = self._stores.get(name)
+            store = self._stores.get((kind, name))
             if store is None:  # no window is kept in it any more
                 self._given_up.append(key)
-                self._hand_on(name, rest, value, written)
+                self._hand_on(kind, name, rest, value, written)
                 continue
             number, needless = store.restore(rest, value, written)
             latest = max(latest, number)
             self._tombstones += needless
         self._round = latest
-        for tier in self._tiers:
-            for pane, held in tier.store.panes.items():
-                self._audience.add(pane * tier.per, {key: thaw(stats) for key, stats in held.items()})
-            tier.rebuild(self.frontier)
-        for total in self._totals:
-            total.rebuild()
+        for sums in self._tiers:
+            sums.rebuild(self.frontier)
+        for seen in self._seen:
+            for pane, samples in seen.store.panes.items():
+                self._audience.add(pane * seen.per, samples)
+            seen.rebuild(self.frontier)
 
     def apply(self, message: Partial | Mark) -> None:
         """Queue the next message of the log; it takes effect in ``close``."""
@@ -224,7 +238,7 @@ class Windows:
             for tier in self._tiers:
                 start = pane // tier.per * tier.per
                 for roll in tier.rolls:
-                    if not roll.shifted and start + roll.reach >= frontier:
+                    if not roll.shifted and start + roll.last >= frontier:
                         sums[roll.name] = plus(sums[roll.name], more)
             for total in self._totals:
                 sums[total.name] = total.add(slice_key, sums[total.name], pane, more)
@@ -243,7 +257,7 @@ class Windows:
             cells: (slice key, finest pane, sums), in any order, a cell possibly in parts; not changed.
             instant: A number of panes; later cells are left out.
         """
-        settled(cells, instant, self._tiers, self._totals, self._audience)
+        settled(cells, instant, self._packing, self._tiers, self._totals, self._audience)
         self.frontier = instant
 
     def counting(self, pane: int, instant: int) -> tuple[int, ...]:
@@ -257,9 +271,8 @@ class Windows:
 
     def slices(self) -> list[str]:
         """Slices with an observation in some final window, in alphabetical order."""
-        held = {key for roll in self._rolls for key in roll.base} | self._audience.slices()
-        held.update(*(tier.open_at(self.frontier) for tier in self._tiers))
-        held.update(*(total.sums() for total in self._totals))
+        held = self._audience.slices()
+        held.update(*self._bases(), *(tier.open_at(self.frontier) for tier in self._tiers))
         return [key for key, sums in self._view(sorted(held)).items() if any(sums.values())]
 
     def touched(self) -> set[str]:
@@ -278,11 +291,9 @@ class Windows:
         tombstones, self._tombstones = self._tombstones, self._given_up
         self._given_up = []
         number = self._round + 1
-        for tier in self._tiers:
-            tier.freeze(self.frontier)
-        entries = self._cell_entries(number)
-        for store in self._stores.values():
-            more, needless = store.take_changes(number)
+        entries: list[tuple[str, bytes]] = []
+        for keeper in (self._pending, *self._stores.values()):
+            more, needless = keeper.take_changes(number)
             entries += more
             self._tombstones += needless
         progress = None
@@ -315,79 +326,66 @@ class Windows:
     def _close(self, known: int) -> tuple[set[str], dict[str, int]]:
         changed = self._wakes.pop(known, set())
         corrected: dict[str, int] = {}
-        for tier in self._tiers:
+        for tier in self._all_tiers:
             tier.turn(known, changed)
         for pane, arrived in self._pending.fold(known).items():
-            self._audience.add(pane, arrived)
-            news: set[str] = set()
-            if self._tiers[0].fold(known, pane, arrived):
-                news.update(arrived)
-            for total in self._totals:
-                total.fold(pane, arrived, news)
+            news = self._fold(known, pane, arrived)
             changed |= news
             if pane < known:
                 corrected.update({key: min(corrected.get(key, pane), pane) for key in news})
-        for tier in self._tiers:
+        for tier in self._all_tiers:
             tier.end(known)
         return changed, corrected
+
+    def _fold(self, known: int, pane: int, arrived: Mapping[str, Stats]) -> set[str]:
+        """Take in what became known about a finest pane; returns the slices of which a window changed."""
+        changed: set[str] = set()
+        pack = self._packing.pack
+        if self._samples is not None:
+            samples = {
+                key: self._samples.of(stats.pop(CUSTOMERS))
+                for key, stats in arrived.items()
+                if CUSTOMERS in stats
+            }
+            self._audience.add(pane, samples)
+            if samples and self._seen[0].fold(known, pane // self._seen[0].per, samples):
+                changed.update(samples)
+        sums = {key: packed for key, stats in arrived.items() if (packed := pack(key, stats))}
+        if sums and self._tiers[0].fold(known, pane // self._tiers[0].per, sums):
+            changed.update(sums)
+        for total in self._totals:
+            total.fold(pane, arrived, changed)
+        return changed
+
+    def _bases(self) -> list[Mapping[str, int]]:
+        """Of every window, in the order of ``_views``."""
+        return [*(roll.base for roll in self._rolls.values()), *(total.base() for total in self._totals)]
 
     def _view(self, slices: list[str]) -> dict[str, Mapping[str, Stats]]:
         """The windows of slices at the frontier. What they are made of is frozen, so later moves do no harm."""
         frontier = self.frontier
-        bases = [roll.base for roll in self._rolls] + [total.sums() for total in self._totals]
-        opens = [tier.open_at(frontier) for tier in self._tiers[1:]]
+        bases = self._bases()
+        opens = [tier.open_at(frontier) for tier in self._tiers]
         counts = self._audience.counts
         return {
             key: WindowSums(
+                key,
+                self._packing,
                 self._views,
-                [base.get(key) for base in bases],
-                [opened.get(key) for opened in opens],
+                [base.get(key, 0) for base in bases],
+                [opened.get(key, 0) for opened in opens],
                 counts(key, frontier),
             )
             for key in slices
         }
 
-    def _hand_on(self, name: str, rest: str, value: bytes, written: int) -> None:
+    def _hand_on(self, kind: str, name: str, rest: str, value: bytes, written: int) -> None:
         """What an open pane of a tier that is no longer kept has not passed on goes to the next coarser tier."""
-        coarser = [tier for tier in self._tiers if name.isdecimal() and tier.tier_ms > int(name)]
-        if not coarser:
+        kept: tuple[Tier[int], ...] | tuple[Tier[Sample], ...] = self._tiers if kind == "e" else self._seen
+        coarser = [tier for tier in kept if name.isdecimal() and tier.tier_ms > int(name)]
+        pane, slice_key, held = entry_of(rest, value, written)
+        if not coarser or held is None:
             return
-        pane, slice_key, stats = Store.read(rest, value, written)
         start_ms = pane * int(name)
-        if stats and start_ms + int(name) > self.frontier * self.config.pane_ms:
-            coarser[0].store.add(start_ms // coarser[0].tier_ms, {slice_key: stats}, joined)
-
-    def _restore_cell(self, rest: str, value: bytes, written: int) -> int:
-        known, pane, source, slice_key = rest.split("|", 3)
-        number, now, before = _decode_cell(value)
-        at = (source, int(pane), int(known))
-        # A later partial than the progress knows does no harm: it comes again, before it is folded. Only one
-        # that came after the fold, and hides what was folded, is taken back.
-        taken_back = number > written and bytes(before) not in ABSENT
-        self._pending.restore(slice_key, at, _held(before if taken_back else now), self.frontier)
-        if taken_back and self._pending.get(slice_key, at):
-            self._pending.dirty[slice_key, at] = None
-        return number
-
-    def _cell_entries(self, number: int) -> list[tuple[str, bytes]]:
-        pending = self._pending
-        entries = []
-        for slice_key, at in pending.dirty:
-            cell = pending.get(slice_key, at)
-            if cell is not None:
-                entries.append((self._cell_key(slice_key, at), _encode((number, cell.held(), cell.before))))
-                cell.before = None
-                cell.written = True
-        self._tombstones += [self._cell_key(slice_key, at) for slice_key, at in pending.gone]
-        pending.dirty.clear()
-        pending.gone.clear()
-        return entries
-
-    def _cell_key(self, slice_key: str, at: tuple[str, int, int]) -> str:
-        source, pane, known = at
-        return f"{self._partition}|c|{known}|{pane}|{source}|{slice_key}"
-
-
-def _held(raw: msgspec.Raw) -> Held:
-    version, folds, sums, base = _decode_held(raw)
-    return version, folds, sums, None if bytes(base) in ABSENT else base
+        if start_ms + int(name) > self.frontier * self.config.pane_ms:
+            coarser[0].store.adopt(start_ms // coarser[0].tier_ms, slice_key, held)

@@ -141,7 +141,7 @@ def _nothing_left_over(owner, frontier):
     """The durable table holds what windows cover, what lies ahead, and no cell that is folded and closed."""
     for key in owner.table:
         _, kind, *rest = key.split("|", 4)
-        if kind == "e" and rest[0].isdecimal():
+        if kind in "eu" and rest[0].isdecimal():
             tier_ms, pane = int(rest[0]), int(rest[1])
             longest = max(
                 w.length_ms + max(w.shifts_ms, default=0) for w in WINDOWS.windows if w.tier_ms == tier_ms
