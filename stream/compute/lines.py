@@ -98,12 +98,7 @@ class Reader:
         self._opened = self._raw = None
 
     def _open(self, path: Path) -> None:
-        self._raw = raw = path.open("rb")
-        begins = raw.read(4)
-        raw.seek(0)
-        if begins == _ZSTD:
-            raise OSError(0, "is compressed with zstd: zstd -dc FILE | cx compute -")
-        self._opened = cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if begins[:2] == _GZIP else raw
+        self._raw, self._opened = _open(path)
         if self.place.byte:
             self._opened.seek(self.place.byte)
         if len(self.starts) == self.place.file:
@@ -141,6 +136,39 @@ class Reader:
         self.close()
         self.place = Place(file + 1, 0, line + (inside or bool(rest)))
         return Block(line, _split(rest)) if rest else None
+
+
+def tail(path: Path, size: int) -> list[bytes]:
+    """The lines within the last ``size`` bytes of a file's text, but for one that begins before.
+
+    Raises:
+        Unreadable: the file cannot be read, or is damaged.
+    """
+    try:
+        raw, opened = _open(path)
+        with raw, opened:
+            if raw is opened:
+                raw.seek(max(0, raw.seek(0, 2) - size - 1))
+                last = raw.read()
+            else:  # there is no other way to the end
+                last = b""
+                while block := opened.read(BLOCK_BYTES):
+                    last = (last + block)[-size - 1 :]
+    except (OSError, EOFError, zlib.error) as error:
+        raise Unreadable(f"{path}: {_why(error)}") from None
+    lines = _split(last)
+    return lines[1:] if len(last) > size else lines
+
+
+def _open(path: Path) -> tuple[IO[bytes], IO[bytes]]:
+    """The file as it lies on the disk, and its text: the same where it is not compressed."""
+    raw = path.open("rb")
+    begins = raw.read(4)
+    raw.seek(0)
+    if begins == _ZSTD:
+        raw.close()
+        raise OSError(0, "is compressed with zstd: zstd -dc FILE | cx compute -")
+    return raw, cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if begins[:2] == _GZIP else raw
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from stream.compute.lines import Reader, Unreadable
+from schemas.times import MAX_MS
+from stream.compute.lines import Reader, Unreadable, tail
 from stream.compute.share import NAMED, Share, ShareResult
 from stream.deployment import load_book, pipeline_config
-from stream.measures.wanted import window_config
+from stream.intake import Event, decode
 from stream.pipeline import MetricsPartition
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stream.measures import Stats
+    from stream.pipeline import PipelineConfig
     from stream.pipeline.metrics import MetricsRecord
     from stream.settings import Settings
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 WORTH_BYTES: Final = 4 << 20
 #: Records that may wait for the other topic before each topic is read by itself.
 MUCH_KEPT: Final = 50_000
+#: How much of a file's end is looked at, to guess at the newest event.
+_TAIL_BYTES: Final = 1 << 18
 #: How often a process says how far it is.
 _TOLD_BYTES: Final = 4 << 20
 #: Bytes of a line that are looked at, at least.
@@ -97,12 +101,11 @@ def compute(
         worth = sum(file.stat().st_size for file in job.files) >= WORTH_BYTES
         processes = multiprocessing.cpu_count() if worth else 1
     processes = min(processes, config.partitions)
+    instant = guess(job, config)
     if processes == 1:
-        share, starts = read_share(job, range(config.partitions), advance)
-        instant = share.finish() + 1
-        found = [share.result(instant)]
+        instant, found, starts = _alone(job, instant, advance)
     else:
-        instant, found, starts = _side_by_side(job, processes, advance)
+        instant, found, starts = _side_by_side(job, instant, processes, advance)
     done = Computed([])
     for result in found:
         done.verdicts.update(result.verdicts)
@@ -116,7 +119,7 @@ def compute(
 
 
 def read_share(
-    job: Job, partitions: Sequence[int], advance: Callable[[int], None]
+    job: Job, partitions: Sequence[int], instant: int, advance: Callable[[int], None]
 ) -> tuple[Share, list[int]]:
     """One share with all lines taken; and the line at which each file begins.
 
@@ -128,7 +131,7 @@ def read_share(
     share = Share(
         partitions,
         config,
-        window_config(config.declared, config.panes.pane_ms),
+        instant,
         strays=0 in partitions,
         now_ms=job.now_ms,
     )
@@ -164,8 +167,34 @@ def _cells(found: list[ShareResult]) -> Iterator[tuple[str, int, Stats]]:
                 yield slice_key, pane, stats
 
 
+def guess(job: Job, config: PipelineConfig) -> int:
+    """The last instant, by the ends of the files: right where the newest event is among a file's last lines.
+
+    When it proves wrong all is read once more.
+    """
+    newest_ms = -1
+    last_ms = MAX_MS if job.now_ms is None else job.now_ms + config.panes.max_ahead_ms
+    for file in job.files:
+        for line in tail(file, _TAIL_BYTES):
+            event = decode(line, (), config.limits, config.declared.questions)
+            if isinstance(event, Event) and newest_ms < event.time_ms <= last_ms:
+                newest_ms = event.time_ms
+    return newest_ms // config.panes.pane_ms + 1
+
+
+def _alone(
+    job: Job, instant: int, advance: Callable[[int], None]
+) -> tuple[int, list[ShareResult], list[int]]:
+    while True:
+        share, starts = read_share(job, range(job.settings.partitions), instant, advance)
+        proved = share.finish() + 1
+        if proved == instant:
+            return instant, [share.result()], starts
+        instant = proved
+
+
 def _side_by_side(
-    job: Job, processes: int, advance: Callable[[int], None]
+    job: Job, instant: int, processes: int, advance: Callable[[int], None]
 ) -> tuple[int, list[ShareResult], list[int]]:
     """The instant, every share's result, and the line at which each file begins."""
     # A fresh interpreter each: a fork would take the threads' locks along and leave the threads behind.
@@ -176,30 +205,41 @@ def _side_by_side(
         for number in range(processes):
             end, other = context.Pipe()
             partitions = range(number, job.settings.partitions, processes)
-            started.append(context.Process(target=_work, args=(other, job, partitions), daemon=True))
+            started.append(context.Process(target=_work, args=(other, job, partitions, instant), daemon=True))
             started[-1].start()
             other.close()
             ends.append(end)
-        read = [0] * processes
-        newest: dict[int, int] = {}
-        starts: list[int] = []
-        while len(newest) < processes:
-            for end in cast("list[_End]", wait([end for n, end in enumerate(ends) if n not in newest])):
-                number = ends.index(end)
-                said = _hear(end, started[number])
-                if isinstance(said, int):
-                    read[number] = said
-                    advance(sum(read) // processes)
-                else:
-                    newest[number], starts = said
-        instant = max(newest.values()) + 1
-        for end in ends:
-            end.send(instant)
+        while True:
+            proved, starts = _read(ends, started, advance)
+            for end in ends:
+                end.send(proved)
+            if proved == instant:
+                break
+            instant = proved
         return instant, [_hear(end, process) for end, process in zip(ends, started, strict=True)], starts
     finally:
         for process in started:
             process.kill()
             process.join()
+
+
+def _read(
+    ends: list[_End], started: list[BaseProcess], advance: Callable[[int], None]
+) -> tuple[int, list[int]]:
+    """Wait until every process has read all: the instant that their newest events make, and the files' starts."""
+    read = [0] * len(ends)
+    newest: dict[int, int] = {}
+    starts: list[int] = []
+    while len(newest) < len(ends):
+        for end in cast("list[_End]", wait([end for number, end in enumerate(ends) if number not in newest])):
+            number = ends.index(end)
+            said = _hear(end, started[number])
+            if isinstance(said, int):
+                read[number] = said
+                advance(sum(read) // len(ends))
+            else:
+                newest[number], starts = said
+    return max(newest.values()) + 1, starts
 
 
 def _hear(end: _End, process: BaseProcess) -> Any:
@@ -214,8 +254,12 @@ def _hear(end: _End, process: BaseProcess) -> Any:
     return said
 
 
-def _work(end: _End, job: Job, partitions: Sequence[int]) -> None:
-    """The life of a process: it says how far it has read, its newest pane and, told the instant, its result."""
+def _work(end: _End, job: Job, partitions: Sequence[int], instant: int) -> None:
+    """The life of a process.
+
+    It says how far it has read, and at the end its newest pane; told the instant that this makes, it sends its
+    result if that is the one it was given, and else reads again.
+    """
     gc.disable()  # nothing here makes cycles, and there is much to walk through
     told = 0
 
@@ -227,12 +271,18 @@ def _work(end: _End, job: Job, partitions: Sequence[int]) -> None:
 
     with contextlib.suppress(BrokenPipeError, EOFError, KeyboardInterrupt):  # nobody is waiting any more
         try:
-            share, starts = read_share(job, partitions, tell)
+            while True:
+                told = 0
+                share, starts = read_share(job, partitions, instant, tell)
+                end.send((share.finish(), starts))
+                proved = end.recv()
+                if proved == instant:
+                    break
+                instant = proved
         except Unreadable as error:
             end.send(error)
-            return
-        end.send((share.finish(), starts))
-        end.send(share.result(end.recv()))
+        else:
+            end.send(share.result())
 
 
 def _ended(code: int | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.compute import collector, compute, lines, processes, share
-from stream.compute.collector import coarse
+from stream.compute.collector import Alike
 from stream.measures.plans import Span
 from stream.measures.windows import Windows, plan
 from tests.compute.world import computed, job, published, settings, simulated, values, written
@@ -187,28 +186,40 @@ TIMES_MS = st.one_of(
 )
 
 
-@given(
-    times=st.lists(TIMES_MS, min_size=1, max_size=30),
-    later_ms=st.one_of(st.integers(0, 20_000), TIMES_MS),
-    ahead=st.integers(1, 500),
-)
-def test_joined_panes_are_in_the_same_windows(times: list[int], later_ms: int, ahead: int) -> None:
-    """Panes joined while the newest event was younger give every window's sums at any later instant."""
-    newest = max(times) // 10_000
-    instant = newest + later_ms // 10_000 + ahead
-    cells = [('{"variant":"A"}', at // 10_000, {"a": [1], "b": [at]}) for at in times]
+@given(times=st.lists(TIMES_MS, min_size=1, max_size=30), ahead=st.integers(-500, 500))
+def test_panes_that_are_one_are_in_the_same_windows(times: list[int], ahead: int) -> None:
+    """With every pane replaced by the one that stands for it, each window has the same sums."""
+    instant = max(max(times) // 10_000 + ahead, 1)
+    key = '{"variant":"A"}'
+    cells = [(key, at // 10_000, {"a": [1], "b": [at]}) for at in times]
+    alike = Alike(Windows(0, CONFIG, ()), instant)
+    stands = [(key, alike[pane], stats) for _, pane, stats in cells]
+    assert all(
+        (pane is None) == (cell[1] >= instant) for (_, pane, _), cell in zip(stands, cells, strict=True)
+    )
     found = []
-    for panes in ([pane for _, pane, _ in cells], [coarse(CONFIG, pane, newest) for _, pane, _ in cells]):
+    for given_cells in (cells, [(key, pane, stats) for key, pane, stats in stands if pane is not None]):
         windows = Windows(0, CONFIG, ())
-        windows.settle(
-            [(key, pane, stats) for pane, (key, _, stats) in zip(panes, cells, strict=True)], instant
-        )
+        windows.settle(given_cells, instant)
         found.append({key: windows.values(key) for key in windows.slices()})
     assert found[0] == found[1]
 
 
-def test_panes_are_joined_at_all() -> None:
-    """Of a month of panes few are left, or joining would be for nothing."""
-    newest = 40 * 24 * 360
-    left = Counter(coarse(CONFIG, pane, newest) for pane in range(newest))
-    assert len(left) < 360 + 60 + 24 * 12 + 30 * 24 + 20
+def test_few_panes_stand_for_many() -> None:
+    """There are no more than the ends of windows divide."""
+    instant = 40 * 24 * 360
+    alike = Alike(Windows(0, CONFIG, ()), instant)
+    assert len({alike[pane] for pane in range(instant)}) < 20
+
+
+def test_a_wrong_guess_is_put_right(tmp_path: Path) -> None:
+    """The newest event stands at the beginning of a long file: the result is that of the agents."""
+    found = simulated(10, 3_000, 60)
+    newest = [line for line in found[-200:] if b'"occurred_at"' in line]
+    found = newest + found[:-200]
+    setup = settings(tmp_path, late_horizon_ms=10**10)
+    file = written(tmp_path / "a.ndjson", found)
+    want = published(found, setup)
+    for count in (1, 2):
+        got = compute(job(setup, file), count)
+        same(values(computed(got)), values(want))
