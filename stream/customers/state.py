@@ -50,6 +50,8 @@ class CustomerConfig(msgspec.Struct, frozen=True):
     max_currencies: int = 8
     #: The currency of the ``spend`` signal; None: the customer's only one.
     currency: str | None = None
+    #: False: only what tells duplicates apart and pairs events is kept, nothing that only signals are made of.
+    profile: bool = True
     #: References of tickets and journeys held per customer ...
     max_refs: int = 32
     #: ... and moments of each; further back they are only summed up.
@@ -91,7 +93,7 @@ class CustomerConfig(msgspec.Struct, frozen=True):
 
 
 class Thread(msgspec.Struct, array_like=True, gc=False):
-    """The history of one reference: about 30 bytes, and 12 a moment, 20 and more where it opened something."""
+    """The history of one reference: some 35 bytes with the first moment, and 12 with each further one."""
 
     #: Tickets, subscriptions or a journey, by name, and the reference's hash; 0 where there is none.
     family: str
@@ -106,11 +108,11 @@ class Thread(msgspec.Struct, array_like=True, gc=False):
 
 
 Entry = tuple[int, str, list[Fact], list[Fact]]
-"""Arrival of a record, family, and the facts that it made and unmade there: about 30 bytes a fact."""
+"""Arrival of a record, family, and the facts that it made and unmade there: about 50 bytes a fact."""
 
 
 class Story(msgspec.Struct, array_like=True, gc=False):
-    """What is kept of a customer for measures that pair events. About 100 bytes for an open ticket."""
+    """What is kept of a customer for measures that pair events: 45 bytes for an open ticket."""
 
     threads: list[Thread] = []
     #: What records have contributed, in the order of their arrival, as long as it is not known to be durable
