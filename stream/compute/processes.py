@@ -15,6 +15,7 @@ from stream.compute.lines import Reader, Unreadable, tail
 from stream.compute.share import NAMED, Share, ShareResult
 from stream.deployment import load_book, pipeline_config
 from stream.intake import Event, decode
+from stream.measures import WHOLE
 from stream.pipeline import MetricsPartition
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Computed:
     """What it came to.
 
     Attributes:
-        metrics: final values of every slice, as of the end of the newest event's pane; by slice.
+        metrics: final values of every slice, as of the end of the newest event's pane; the whole first.
         verdicts: records by verdict: applied, duplicate, late, deadletter; together all lines that are not blank.
         reasons: records that were not taken, by reason.
         refused: the first of those: file, line in it from 1, reason, detail.
@@ -114,7 +115,8 @@ def compute(
     for line, reason, detail in sorted(_named(found))[:NAMED]:
         number = max(at for at, start in enumerate(starts) if start <= line)
         done.refused.append((job.files[number], line - starts[number] + 1, reason, detail))
-    done.metrics = list(metrics.settled(_cells(found), instant))
+    settled = metrics.settled(_cells(found), instant)
+    done.metrics = sorted(settled, key=lambda record: (record.slice_key != WHOLE, record.slice_key))
     return done
 
 

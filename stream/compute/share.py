@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 #: Records of a partition that are taken in at once, so that they stay in the processor's cache.
 RUN: Final = 512
-#: Customers of a partition kept as objects; beyond, all of them are packed away.
-ALIVE: Final = 100_000
+#: Customers kept as objects; when a partition has more than its part of them, all of its are packed away.
+ALIVE: Final = 400_000
 #: Refused lines that are remembered one by one.
 NAMED: Final = 20
 #: Customers of which it is remembered where they belong.
@@ -42,18 +42,17 @@ _NO_CLOCK: Final = 2**62
 
 
 class Line(msgspec.Struct, gc=False):
-    """A line as a record of a partition. Implements ``SourceRecord``."""
+    """A line as a record of a partition. Implements ``SourceRecord``; nobody here asks for the key."""
 
     offset: int
     timestamp: int
-    key: bytes | None
     value: bytes
+    key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-_Fresh = tuple[list[Line], bytes | None]
-_Place = tuple[_Fresh, _Fresh]
-"""Where a customer's lines are put, touchpoints and replies, and the key they get."""
+_Place = tuple[list[Line], list[Line]] | tuple[()]
+"""Where a customer's lines are put, touchpoints and replies; () for nowhere here."""
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True):
@@ -99,11 +98,6 @@ class _Part:
         )
         self.fresh: tuple[list[Line], list[Line]] = ([], [])
 
-    def place(self, key: bytes | None) -> _Place:
-        """Where the lines of a customer go."""
-        touchpoints, replies = self.fresh
-        return (touchpoints, key), (replies, key)
-
 
 class Share:
     """Some partitions, over both topics.
@@ -133,7 +127,8 @@ class Share:
         self._parts = {number: _Part(number, config, alike, windows.customers) for number in partitions}
         self._stray = next(iter(self._parts.values())) if strays else None
         self._timestamp = _NO_CLOCK if now_ms is None else now_ms
-        self._places: dict[str, _Place | tuple[()]] = {}
+        self._places: dict[str, _Place] = {}
+        self._alive = ALIVE // max(len(self._parts), 1)
         self._verdicts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._refused: list[Refused] = []
@@ -163,8 +158,7 @@ class Share:
             if place is None or not plain:
                 place, reply = self._place(line)
             if place and takes[reply]:
-                fresh, key = place[reply]
-                fresh.append(Line(number, timestamp, key, line))
+                place[reply].append(Line(number, timestamp, line))
         for part in self._parts.values():
             touchpoints, replies = part.fresh
             if len(touchpoints) + len(replies) >= RUN:
@@ -197,8 +191,8 @@ class Share:
             others |= collector.overflow
         return ShareResult(dict(self._verdicts), dict(self._reasons), self._refused, others, cells)
 
-    def _place(self, line: bytes) -> tuple[_Place | tuple[()], bool]:
-        """Where a line goes, and whether as a reply; () for nowhere here."""
+    def _place(self, line: bytes) -> tuple[_Place, bool]:
+        """Where a line goes, and whether as a reply."""
         try:
             reply, customer = route(line)
         except (msgspec.DecodeError, RecursionError):
@@ -206,12 +200,11 @@ class Share:
             if not line or line.isspace():
                 return (), False
         if customer is None:
-            return (() if self._stray is None else self._stray.place(None)), reply
-        key = customer.encode()
-        part = self._parts.get(partition_of(key, self._config.partitions))
+            return (() if self._stray is None else self._stray.fresh), reply
+        part = self._parts.get(partition_of(customer.encode(), self._config.partitions))
         if len(self._places) >= _PLACED:
             self._places.clear()
-        self._places[customer] = place = () if part is None else part.place(key)
+        self._places[customer] = place = () if part is None else part.fresh
         return place, reply
 
     def _run(self, part: _Part, waiting: Sequence[str]) -> None:
@@ -228,6 +221,6 @@ class Share:
         if len(self._refused) > NAMED:  # partitions take turns, so they do not come in order
             self._refused.sort(key=attrgetter("line"))
             del self._refused[NAMED:]
-        if len(part.alive) > ALIVE:
+        if len(part.alive) > self._alive:
             part.packed.update((name.encode(), encode_customer(c)) for name, c in part.alive.items())
             part.alive.clear()
