@@ -7,7 +7,7 @@ Written from the definitions, and sharing no code with the program:
   records before it; of an event id that a customer's source has had before, the record is a duplicate.
 - A reply's pane is its event time divided by the pane's length. It becomes known at the closing of its own
   pane, or, when the watermark has passed that already, of the pane that the watermark is in.
-- At the end every source is idle, and as many panes are final as the source that is furthest has closed.
+- At the end every source is idle, and all panes are final, up to that of the newest event.
 - A window of length L over panes of length g, at the instant T, reaches back from T to ceil(T/g)*g - L.
 """
 
@@ -22,7 +22,7 @@ import polars as pl
 from stream.topics import INPUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from confluent_kafka import Message
 
@@ -34,7 +34,11 @@ WINDOWS = {
     "1h": (HOUR_MS, PANE_MS),
     "24h": (24 * HOUR_MS, 5 * MINUTE_MS),
     "7d": (7 * 24 * HOUR_MS, HOUR_MS),
+    "30d": (30 * 24 * HOUR_MS, HOUR_MS),
+    "90d": (90 * 24 * HOUR_MS, 6 * HOUR_MS),
 }
+#: Up to so many customers a window counts them, beyond it estimates them.
+COUNTED_EXACTLY = 1000
 SCALES = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
 SCHEMA = {
     "topic": pl.String,
@@ -103,11 +107,11 @@ def frame(messages: Iterable[Message], lateness_ms: int, late_horizon_ms: int) -
     return pl.concat([bad, late, taken], how="diagonal").sort(*source, "offset")
 
 
-def frontier(records: pl.DataFrame, lateness_ms: int) -> int:
+def frontier(records: pl.DataFrame) -> int:
     """How many panes are final when every source has become idle."""
     newest = records.filter(pl.col("verdict") == "applied")["time"].max()
     assert isinstance(newest, int)
-    return (newest - lateness_ms) // PANE_MS
+    return newest // PANE_MS + 1
 
 
 Figures = dict[str, Any]
@@ -117,24 +121,33 @@ def metrics(
     records: pl.DataFrame, instant: int, groupings: Iterable[tuple[str, ...]]
 ) -> dict[str, dict[str, dict[str, Figures]]]:
     """Slice key -> metric -> window -> ``value``, ``n`` and ``parts``, at an instant (a number of panes)."""
-    replies = records.filter(
-        (pl.col("verdict") == "applied") & pl.col("metric").is_not_null() & (pl.col("known") < instant)
-    )
+    applied = records.filter((pl.col("verdict") == "applied") & (pl.col("known") < instant))
     end_ms = instant * PANE_MS
     found: dict[str, dict[str, dict[str, Figures]]] = {}
     for window, (length_ms, tier_ms) in WINDOWS.items():
         begin_ms = -(-end_ms // tier_ms) * tier_ms - length_ms
-        inside = replies.filter((pl.col("pane") * PANE_MS >= begin_ms) & (pl.col("pane") * PANE_MS < end_ms))
+        inside = applied.filter((pl.col("pane") * PANE_MS >= begin_ms) & (pl.col("pane") * PANE_MS < end_ms))
         for grouping in [(), *groupings]:
             names = sorted(grouping)
             members = inside.drop_nulls(names) if names else inside
-            for (metric, *values), rows in members.group_by(["metric", *names]):
-                key = json.dumps(
-                    dict(zip(names, values, strict=True)), separators=(",", ":"), ensure_ascii=False
-                )
-                by_metric = found.setdefault(key, {}).setdefault(str(metric), {})
-                by_metric[window] = _VALUES[str(metric)](rows)
+            for values, rows in members.group_by(names) if names else [((), members)]:
+                member = dict(zip(names, values, strict=True))
+                key = json.dumps(member, separators=(",", ":"), ensure_ascii=False)
+                for metric, figures in _figures(rows):
+                    found.setdefault(key, {}).setdefault(metric, {})[window] = figures
     return found
+
+
+def _figures(rows: pl.DataFrame) -> Iterator[tuple[str, Figures]]:
+    """Metrics of some applied records."""
+    for (metric,), replies in rows.drop_nulls("metric").group_by(["metric"]):
+        yield str(metric), _VALUES[str(metric)](replies)
+    purchases = rows.filter(pl.col("kind") == "purchase")
+    if not purchases.is_empty():
+        yield "revenue", _revenue(purchases)
+    active = rows["customer"].n_unique()
+    if 0 < active <= COUNTED_EXACTLY:
+        yield "customers", {"value": active, "n": active, "parts": {"relative_error": 0}}
 
 
 def _nps(rows: pl.DataFrame) -> Figures:
@@ -165,6 +178,13 @@ def _ces(rows: pl.DataFrame) -> Figures:
         "n": rows.height,
         "parts": {"normalised": effortless},
     }
+
+
+def _revenue(rows: pl.DataFrame) -> Figures:
+    sums = dict(rows.group_by("currency").agg(pl.col("value").sum()).iter_rows())
+    total = next(iter(sums.values())) if len(sums) == 1 else None
+    parts = sums if total is None else {"mean": total / rows.height}
+    return {"value": total, "n": rows.height, "parts": parts}
 
 
 _VALUES = {"nps": _nps, "csat": _csat, "ces": _ces}

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -110,3 +110,9 @@ def test_kills_leave_no_trace(kafka: KafkaServer, tmp_path: Path) -> None:
     assert len(wanted) > 200
     same("alerts", alerts, wanted)
     assert all(len(values) == 1 for values in alerts.values())
+    same("every metric", _values(deployment), _values(quiet))
+
+
+def _values(deployment: Deployment) -> dict[str, Any]:
+    """The newest final values of every slice."""
+    return {key: record["metrics"] for key, record in deployment.final_metrics().items()}
