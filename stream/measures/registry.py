@@ -114,6 +114,8 @@ def all_values(
     by_stem: dict[str, Stats] = {}
     for key, vec in stats.items():
         stem = _stem(key)
+        if stem not in readers:
+            continue  # of metrics that nobody asked for
         group = by_stem.get(stem)
         if group is None:
             by_stem[stem] = {key: vec}
