@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench import latency, load, measures
+from bench import compute, latency, load, measures
 from bench.counts import COUNTS, CUSTOMERS, TOPIC, decode_count, decode_customer
 from stream import topics
 from stream.brokers import admin
@@ -166,7 +166,7 @@ def on_kafka(kafka: KafkaServer, wanted: list[str], n: int, stock_n: int) -> dic
 
 
 ON_KAFKA = ("engine", "pipeline", "latency")
-ALONE: dict[str, Callable[[], Any]] = {"measures": measures.measure}
+ALONE: dict[str, Callable[[], Any]] = {"measures": measures.measure, "compute": compute.measure}
 
 
 def main() -> None:

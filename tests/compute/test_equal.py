@@ -58,6 +58,20 @@ def test_too_late_is_as_with_the_agents(tmp_path: Path) -> None:
     assert got.verdicts["late"] == got.reasons["too_late"] > 50
 
 
+def test_more_customers_than_are_counted_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where customers are estimated, the estimate is the agents', to the digit, however few were kept."""
+    found = simulated(13, 8_000, 3400, customers=20_000)
+    setup = settings(tmp_path, "slices: [[segment]]")
+    file = written(tmp_path / "a.ndjson", found)
+    want = values(published(found, setup))
+    assert want["{}", "customers", "24h"]["n"] > 1_000
+    same(values(computed(compute(job(setup, file), 2))), want)
+    monkeypatch.setattr(collector, "LOOK_EVERY", 2)
+    monkeypatch.setattr(collector, "ROLL_UP_FROM", 10)
+    monkeypatch.setattr(collector, "THIN_FROM", 1)
+    same(values(computed(compute(job(setup, file), 1))), want)
+
+
 @pytest.mark.parametrize("partitions", [1, 3, 16])
 def test_partitions_are_the_deployments(partitions: int, tmp_path: Path) -> None:
     """Watermarks and the cap on members are a partition's own, so their number is part of the outcome."""

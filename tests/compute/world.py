@@ -41,10 +41,10 @@ def settings(folder: Path, rules: str = RULES, **given: Any) -> Settings:
     return Settings(_env_file=None, rules=folder / "rules.yml", **given)
 
 
-def simulated(seed: int, events: int, per_hour: float, **shares: float) -> list[bytes]:
+def simulated(seed: int, events: int, per_hour: float, customers: int = 300, **shares: float) -> list[bytes]:
     """Lines of a simulated customer base, so many events an hour; none of them holds the end of a line."""
     shares = {"bad": 0.03, "duplicates": 0.05, "late": 0.05, **shares}
-    simulation = Simulation(seed, customers=300, events_per_hour=per_hour, **shares)  # type: ignore[arg-type]
+    simulation = Simulation(seed, customers=customers, events_per_hour=per_hour, **shares)  # type: ignore[arg-type]
     return [record.value.replace(b"\n", b" ") for record in islice(simulation.records(), events)]
 
 
