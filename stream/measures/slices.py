@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from schemas import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 DIMENSIONS: Final = record.DIMENSIONS
 """The order of ``Dims``."""
@@ -103,12 +103,39 @@ def parse_slice(key: str) -> dict[str, str]:
     return {str(dimension): str(value) for dimension, value in json.loads(key).items()}
 
 
+def _reader(kept: Collection[str]) -> Callable[[Placed, Sequence[str]], Dims]:
+    """As ``dims_of``, with None in the dimensions that no grouping has: fewer distinct combinations to add up."""
+    segment, stage, touchpoint, channel, product, variant, region, pillar, question, survey, topic = (
+        name in kept for name in DIMENSIONS
+    )
+
+    def read(event: Placed, topics: Sequence[str] = ()) -> Dims:
+        return (
+            event.segment if segment else None,
+            event.stage if stage else None,
+            event.touchpoint if touchpoint else None,
+            event.channel if channel else None,
+            event.product if product else None,
+            event.variant if variant else None,
+            event.region if region else None,
+            event.pillar if pillar else None,
+            event.question if question else None,
+            event.survey if survey else None,
+            TOPIC_SEPARATOR.join(topics) if topic and topics else None,
+        )
+
+    return read
+
+
 class Groupings:
     """The groupings that are kept, in canonical form, and the cap. Immutable; the whole is always first.
 
     Args:
         groupings: Tuples of dimension names in any order; repeats are dropped.
         max_members: Members kept per grouping and source partition, at least 1.
+
+    Attributes:
+        dims_of: (event, topics) -> its values in the dimensions that some grouping has, None in the others.
 
     Raises:
         ValueError: An unknown dimension, one named twice in a grouping, or a cap below 1.
@@ -125,6 +152,7 @@ class Groupings:
                 raise ValueError(f"a grouping names a dimension twice: {', '.join(grouping)}")
             canonical[tuple(sorted(grouping))] = None
         self.groupings: Final = tuple(canonical)
+        self.dims_of: Final = _reader({name for grouping in canonical for name in grouping})
         self.max_members: Final = max_members
 
     def tracker(self) -> Members:

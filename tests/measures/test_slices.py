@@ -115,3 +115,17 @@ def test_slice_keys_are_canonical(members):
     assert slice_key(dict(reversed(members.items()))) == key
     assert parse_slice(key) == members
     key.encode()
+
+
+def test_dimensions_that_no_grouping_has_are_left_out():
+    """What nobody slices by is None, so that it makes no combinations of its own; the slices are the same."""
+    values = {name: f"a {name}" for name in DIMENSIONS if name != "topic"}
+    event = SimpleNamespace(**values)
+    groupings = Groupings([("channel",), ("pillar", "segment"), ("topic",)], 10)
+    topics = ("price", "staff")
+    kept = {"channel", "pillar", "segment", "topic"}
+    full = dict(zip(DIMENSIONS, dims_of(event, topics), strict=True))
+    found = groupings.dims_of(event, topics)
+    assert dict(zip(DIMENSIONS, found, strict=True)) == {n: v if n in kept else None for n, v in full.items()}
+    assert groupings.tracker().of(found) == groupings.tracker().of(dims_of(event, topics))
+    assert Groupings([], 10).dims_of(event, topics) == NO_DIMS
