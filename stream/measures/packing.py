@@ -26,13 +26,15 @@ class Layout:
 
     Attributes:
         places: Part key -> (first field, field after the last).
+        parts: The same as (part key, slice of the fields).
         grown: Layouts with one more key, by key and length.
     """
 
-    __slots__ = ("_bias", "_high", "_read", "_size", "grown", "places")
+    __slots__ = ("_bias", "_high", "_read", "_size", "grown", "parts", "places")
 
     def __init__(self, places: dict[str, tuple[int, int]]) -> None:
         self.places: Final = places
+        self.parts: Final = tuple((key, slice(first, end)) for key, (first, end) in places.items())
         self.grown: Final[dict[tuple[str, int], Layout]] = {}
         fields = max((end for _, end in places.values()), default=0)
         ones = sum(1 << (_FIELD * field) for field in range(fields))
@@ -41,12 +43,12 @@ class Layout:
         self._high: Final = ones * ((1 << _FIELD) - (1 << 64))
         self._read: Final[Callable[[bytes], tuple[int, ...]]] = Struct("<" + "q8x" * fields).unpack
 
-    def numbers(self, packed: int) -> tuple[int, ...]:
+    def numbers(self, packed: int) -> list[int]:
         """All fields in order."""
         raised = packed + self._bias  # 0 <= field < 2^64 where it was a signed number of 64 bits
         if raised < 0 or raised & self._high:
-            return tuple(self._wide(packed))
-        return self._read((raised ^ self._bias).to_bytes(self._size, "little"))
+            return self._wide(packed)
+        return [*self._read((raised ^ self._bias).to_bytes(self._size, "little"))]
 
     def _wide(self, packed: int) -> list[int]:
         """As ``numbers``, of fields that do not fit 64 bits."""
@@ -93,9 +95,9 @@ class Packing:
             return {}
         layout = self._layouts[slice_key]
         numbers = layout.numbers(packed)
-        return {
-            key: list(vec) for key, (first, end) in layout.places.items() if any(vec := numbers[first:end])
-        }
+        if 0 not in numbers:  # the hot path of windows
+            return {key: numbers[part] for key, part in layout.parts}
+        return {key: vec for key, part in layout.parts if any(vec := numbers[part])}
 
 
 def _grown(layout: Layout, key: str, length: int) -> Layout:

@@ -77,6 +77,7 @@ class Store(Generic[T]):
         self._prefix: Final = prefix
         self._codec: Final = codec
         self._dirty: dict[tuple[int, str], T | None] = {}  # what changed, as it was last written
+        self._last: dict[tuple[int, str], bytes] = {}  # what was written last time, which often changes again
         self._gone: list[tuple[int, str]] = []  # written ones that are no longer needed
         self._taken_back: dict[tuple[int, str], bytes] = {}  # with what they were as of the progress
 
@@ -144,12 +145,14 @@ class Store(Generic[T]):
             if now is None:  # did not come again, or has left all windows meanwhile
                 entries.append((self.key(pane, slice_key), b"[%d,{},%b]" % (number, before)))
                 tombstones.append(self.key(pane, slice_key))
+        last: dict[tuple[int, str], bytes]
+        last, self._last = self._last, {}
         for (pane, slice_key), old in self._dirty.items():
             held = self.at(pane).get(slice_key)
             if held is not None:
-                was = b"null" if old is None else encode(slice_key, old)
-                value = b"[%d,%b,%b]" % (number, encode(slice_key, held), was)
-                entries.append((self.key(pane, slice_key), value))
+                was = b"null" if old is None else last.get((pane, slice_key)) or encode(slice_key, old)
+                encoded = self._last[pane, slice_key] = encode(slice_key, held)
+                entries.append((self.key(pane, slice_key), b"[%d,%b,%b]" % (number, encoded, was)))
         self._dirty.clear()
         self._gone.clear()
         self._taken_back.clear()

@@ -1,7 +1,7 @@
 """The windows of one slice at one instant, formed when they are asked for.
 
 Whoever catches up closes many panes for one publication, and a rule looks at one window only; so a closing
-takes hold of the parts, which never change, and adds them up later.
+keeps the packed sums, which never change, and unpacks them later.
 """
 
 from __future__ import annotations
@@ -23,28 +23,25 @@ class WindowSums(Mapping[str, Stats]):
     Args:
         slice_key: The slice.
         packing: The layouts of the owner's slices.
-        windows: Window name -> (place of its base in ``bases``, how many of ``opens`` go on top).
-        bases: Packed sums of a window without its open panes.
-        opens: Packed sums of the open panes, the finest first.
+        places: Window name -> place in ``sums``.
+        sums: Packed sums.
         customers: Window name -> summary of its customers.
     """
 
-    __slots__ = ("_bases", "_customers", "_formed", "_opens", "_packing", "_slice", "_windows")
+    __slots__ = ("_customers", "_formed", "_packing", "_places", "_slice", "_sums")
 
     def __init__(
         self,
         slice_key: str,
         packing: Packing,
-        windows: Mapping[str, tuple[int, int]],
-        bases: Sequence[int],
-        opens: Sequence[int],
+        places: Mapping[str, int],
+        sums: Sequence[int],
         customers: Mapping[str, list[int]],
     ) -> None:
         self._slice = slice_key
         self._packing = packing
-        self._windows = windows
-        self._bases = bases
-        self._opens = opens
+        self._places = places
+        self._sums = sums
         self._customers = customers
         self._formed: dict[str, Stats] = {}
 
@@ -55,17 +52,16 @@ class WindowSums(Mapping[str, Stats]):
         return formed
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._windows)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self._windows)
+        return len(self._places)
 
     def __repr__(self) -> str:
         return repr(dict(self))
 
     def _form(self, name: str) -> Stats:
-        place, depth = self._windows[name]
-        sums = self._packing.unpack(self._slice, self._bases[place] + sum(self._opens[:depth]))
+        sums = self._packing.unpack(self._slice, self._sums[self._places[name]])
         counted = self._customers.get(name)
         if counted is not None:
             sums[CUSTOMERS] = counted

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -128,13 +129,14 @@ class Windows:
         self._stores.update({("e", str(tier.tier_ms)): tier.store for tier in self._tiers})
         self._stores.update({("e", total.name): total.store for total in self._totals})
         self._stores.update({("u", str(tier.tier_ms)): tier.store for tier in self._seen})
-        # Window name -> (place among the bases, number of open panes that go on top of it).
-        self._views: Final[dict[str, tuple[int, int]]] = {}
         depths = {tier.tier_ms: depth for depth, tier in enumerate(self._tiers, 1)}
-        for window in config.windows:
-            self._views[window.name] = (len(self._views), 0 if window.shifts_ms else depths[window.tier_ms])
-        for total in self._totals:
-            self._views[total.name] = (len(self._views), 0)
+        # Of each window: how many open panes, the finest first, go on top of its base.
+        self._depths: Final = [
+            *(0 if window.shifts_ms else depths[window.tier_ms] for window in config.windows),
+            *(0 for _ in self._totals),
+        ]
+        names = [*self._rolls, *(total.name for total in self._totals)]
+        self._places: Final = {name: place for place, name in enumerate(names)}
         self._wakes: dict[int, set[str]] = {}
         self._queue: deque[Partial | Mark] = deque()
         self._closing = False
@@ -358,26 +360,21 @@ class Windows:
         return changed
 
     def _bases(self) -> list[Mapping[str, int]]:
-        """Of every window, in the order of ``_views``."""
+        """Of every window, in the order of ``_places``."""
         return [*(roll.base for roll in self._rolls.values()), *(total.base() for total in self._totals)]
 
     def _view(self, slices: list[str]) -> dict[str, Mapping[str, Stats]]:
-        """The windows of slices at the frontier. What they are made of is frozen, so later moves do no harm."""
+        """The windows of slices at the frontier."""
         frontier = self.frontier
-        bases = self._bases()
+        bases = list(zip(self._bases(), self._depths, strict=True))
         opens = [tier.open_at(frontier) for tier in self._tiers]
-        counts = self._audience.counts
-        return {
-            key: WindowSums(
-                key,
-                self._packing,
-                self._views,
-                [base.get(key, 0) for base in bases],
-                [opened.get(key, 0) for opened in opens],
-                counts(key, frontier),
-            )
-            for key in slices
-        }
+        views: dict[str, Mapping[str, Stats]] = {}
+        for key in slices:
+            tops = [*accumulate([opened.get(key, 0) for opened in opens], initial=0)]
+            sums = [base.get(key, 0) + tops[depth] for base, depth in bases]
+            counts = self._audience.counts(key, frontier)
+            views[key] = WindowSums(key, self._packing, self._places, sums, counts)
+        return views
 
     def _hand_on(self, kind: str, name: str, rest: str, value: bytes, written: int) -> None:
         """What an open pane of a tier that is no longer kept has not passed on goes to the next coarser tier."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream.measures import NO_DIMS, Mark, Partial, Window, WindowConfig, Windows, encode_mark, plan
 from stream.measures.offline import Reply, explain, final_stats
-from stream.measures.windows import partition_of
+from stream.measures.windows import Span, partition_of
 from tests.measures.world import (
     END,
     GROUPINGS,
@@ -26,6 +26,7 @@ from tests.measures.world import (
     worlds,
 )
 
+HOUR, DAY = 3_600_000, 86_400_000
 FINAL = (END - PANES.lateness_ms) // PANES.pane_ms
 seeds = st.integers(0, 2**32)
 
@@ -481,11 +482,79 @@ def test_plan(name, tier_ms):
     )
 
 
-@pytest.mark.parametrize("names", [(), ("5m", "5m"), ("five",), ("",), ("5",), ("m",), ("0m",), ("15s",)])
+@pytest.mark.parametrize(
+    "names",
+    [(), ("5m", "5m"), ("five",), ("",), ("5",), ("m",), ("0m",), ("15s",), ("1h@7d",), ("5m", "1h@"),
+     ("5m", "1h@0d"), ("5m", "1h@90m"), ("5m", "ever"), ("5m", "1h@7d,")],
+)  # fmt: skip
 def test_wrong_plans(names):
     """Windows that cannot be are refused."""
     with pytest.raises(ValueError, match=r"window|name"):
         plan(10_000, names)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("1h@7d", Window("1h@7d", HOUR, HOUR, (7 * DAY,))),
+        ("5m@24h", Window("5m@24h", HOUR, HOUR, (DAY,))),
+        ("24h@7d,14d", Window("24h@7d,14d", DAY, HOUR, (7 * DAY, 14 * DAY))),
+        ("90d@30d", Window("90d@30d", 90 * DAY, 6 * HOUR, (30 * DAY,))),
+    ],
+)
+def test_shifted_windows_are_rolled_from_hours(name, expected):
+    """The name says how long ago; what is shorter than an hour becomes one."""
+    assert plan(10_000, ("5m", name)).windows[1] == expected
+    assert plan(10_000, ("5m", name)).published == ("5m",)
+
+
+def test_the_same_hour_of_last_week():
+    """A shifted window holds the whole hour that was running a week ago, and its moving on is not told."""
+    windows = Windows(0, plan(10_000, ("5m", "1h@7d")), ["s"])
+    windows.ready()
+    week, hour = 7 * DAY // 10_000, HOUR // 10_000
+    messages = [partial(5), partial(hour - 1), partial(hour), partial(week + 3)]
+    told = closings(windows, *messages, Mark("s", week + 4, False, (2, False)))
+    assert told[-1].instant == week + 4
+    assert told[-1].changed["{}"]["1h@7d"] == {"nps": [2, 0, 0]}
+    assert [c.instant for c in closings(windows, Mark("s", week + hour + 1, False, (3, False)))] == [
+        week + 34
+    ]
+    assert windows.values("{}")["1h@7d"] == {"nps": [1, 0, 0]}
+
+
+def test_a_correction_names_the_first_pane_that_changed():
+    """Late data is told with the oldest pane that it changed; on time, or too old for any window, it is not."""
+    windows = small()
+    seen = closings(
+        windows,
+        partial(3),
+        partial(5, known=6),
+        partial(4, known=6, n=2),
+        partial(6, n=3),
+        partial(1, known=6, slice_key='{"segment":"old"}'),
+        Mark("s", 7, False, (2, False)),
+    )
+    assert [(c.instant, c.corrected) for c in seen if c.corrected] == [(7, {"{}": 4})]
+
+
+def test_subscribers_are_a_stock():
+    """``ever`` keeps the declared stems, whatever leaves the other windows; spans keep theirs while they last."""
+    span = Span("trial", 40, 70, ("nps",), (("segment", "vip"),))
+    config = WindowConfig(10, (Window("w", 30, 10),), ever=("subscribers",), spans=(span,))
+    vip = '{"segment":"vip","variant":"A"}'
+    windows = Windows(0, config, ["s"])
+    windows.ready()
+    for pane in (3, 4, 6, 7):
+        stats = {"subscribers": [1, 1, 0], "nps": [0, 1, 0]}
+        for slice_key in ("{}", vip, '{"segment":"vip"}'):
+            windows.apply(Partial.of(slice_key, "s", pane, pane, stats, 1))
+    windows.apply(Mark("s", 30, False, (2, False)))
+    list(windows.close())
+    assert config.published == ("w", "ever", "trial")
+    assert windows.values(vip) == {"w": {}, "ever": {"subscribers": [4, 4, 0]}, "trial": {"nps": [0, 2, 0]}}
+    for slice_key in ("{}", '{"segment":"vip"}'):
+        assert windows.values(slice_key) == {"w": {}, "ever": {"subscribers": [4, 4, 0]}, "trial": {}}
 
 
 def test_tiers_must_nest():
