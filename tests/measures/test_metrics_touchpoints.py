@@ -12,17 +12,19 @@ from hypothesis import strategies as st
 
 from stream.measures import (
     EVER,
+    WHOLE,
     Line,
     MetricValue,
+    Shown,
     Versus,
     add,
     decode_partial_or_mark,
     duration,
     encode_partial,
-    metric_values,
     money,
     value_of,
 )
+from stream.measures.declare import Declarations
 from stream.measures.intervals import compound_poisson, poisson_score, student, wilson, z_quantile
 from stream.measures.partials import Partial
 from tests.measures.examples import amounts, lasted, sums
@@ -117,7 +119,7 @@ def test_nobody_at_the_start_has_no_churn():
 def test_lifetime_value_is_of_the_whole_log_alone():
     """It has a value in the window ``ever`` and in no other; the others have none there."""
     stats = sums([*amounts("revenue", "USD", [50] * 5), ACQUIRED])
-    values = metric_values({"1h": stats, EVER: dict(stats)}, 0.95)
+    values = Shown(Declarations(), 0.95).values(WHOLE, {"1h": stats, EVER: dict(stats)})
     assert {name: list(windows) for name, windows in values.items()} == {
         "lifetime_value": [EVER],
         "revenue": ["1h"],
