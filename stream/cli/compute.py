@@ -147,30 +147,32 @@ def _show(done: Computed) -> None:
     from rich.console import Console  # noqa: PLC0415 - not for --json
     from rich.table import Table  # noqa: PLC0415
 
-    from stream.measures import parse_slice  # noqa: PLC0415
+    from stream.measures import METRICS, parse_slice  # noqa: PLC0415
 
     if not done.metrics:
         return
     windows = dict.fromkeys(w for record in done.metrics for values in record.values.values() for w in values)
-    as_of = format_ms(done.metrics[0].as_of_ms)
-    table = Table(caption=f"as of {as_of}; in brackets, how many each value rests on", box=None)
+    click.echo(f"as of {format_ms(done.metrics[0].as_of_ms)}; in brackets, how many each value rests on")
+    table = Table(box=None)
     table.add_column("slice", overflow="fold")
     table.add_column("metric", no_wrap=True)
     for window in windows:
         table.add_column(window, justify="right", no_wrap=True)
     for record in done.metrics:
         name = ", ".join(f"{key}={value}" for key, value in parse_slice(record.slice_key).items()) or "(all)"
-        for metric, values in record.values.items():
-            table.add_row(name, metric, *(_cell(values.get(window)) for window in windows))
+        for metric in [metric for metric in METRICS if metric in record.values]:
+            values, unit = record.values[metric], METRICS[metric].unit
+            table.add_row(name, metric, *(_cell(values.get(window), unit) for window in windows))
             name = ""
     width = None if sys.stdout.isatty() else 200
     Console(width=width, markup=False, highlight=False).print(table)
 
 
-def _cell(value: MetricValue | None) -> str:
+def _cell(value: MetricValue | None, unit: str) -> str:
     if value is None:
         return ""
-    currency = f" {value.currency}" if value.currency else ""
     if value.value is None:
         return f"- ({value.n})"
-    return f"{value.value:.{0 if abs(value.value) >= _FAR else 1}f}{currency} ({value.n})"
+    currency = f" {value.currency}" if value.currency else ""
+    digits = 0 if unit == "count" or abs(value.value) >= _FAR else 1
+    return f"{value.value:.{digits}f}{currency} ({value.n})"
