@@ -10,28 +10,30 @@ said by themselves is found again from the record, the rest in the customer's jo
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stream.measures import METRICS, dims_of, duration, money
+from stream.measures import METRICS, NO_DIMS, dims_of, duration, money
 from stream.measures.declare import QUEUE
+from stream.measures.drivers import observe
+from stream.measures.drivers import place as place_of
 
 from . import journeys
-from .histories import SUBSCRIPTIONS, TICKETS, Family, forget, note
+from .histories import DRIVERS, SUBSCRIPTIONS, TICKETS, Family, forget, note, stray
 from .identity import hash64
-from .journeys import OVER_CAPACITY, Journey, pack, subscription, unpack
+from .journeys import OVER_CAPACITY, Answers, Journey, answer, answers_of, pack, subscription, unpack
 from .state import story_of
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from stream.intake import Event
     from stream.measures import Dims, Observation
     from stream.measures.declare import Declarations, MoneySpec
 
     from .journeys import Fact
-    from .state import Customer, CustomerConfig, Story
+    from .state import Customer, CustomerConfig, Entry, Story
 
 Contribution = tuple[int, "Dims", str, tuple[int, ...]]
 """Moment in epoch milliseconds, where it counts, part key, vector: negative where it takes something back."""
@@ -65,7 +67,6 @@ class _Part(NamedTuple):
     family: Family
     role: int
     opens: bool
-    silent: bool  # whether it is nothing of note that it comes without a reference
 
 
 @dataclass(slots=True)
@@ -73,14 +74,12 @@ class _Plan:
     """What to do with the events of a kind."""
 
     money: list[tuple[str, str | None]] = field(default_factory=list)  # stem, attribute
-    parts: list[_Part] = field(default_factory=list)
+    parts: list[_Part] = field(default_factory=list)  # of events with a reference
+    blank: list[_Part] = field(default_factory=list)  # without one
+    astray: bool = False  # whether it is of note that one of these comes without a reference
     counts: bool = False  # purchases
     acquires: bool = False
     lone_session: bool = False
-
-    @property
-    def idle(self) -> bool:
-        return not (self.money or self.parts or self.counts or self.acquires)
 
 
 def wanted_stems(declared: Declarations) -> frozenset[str]:
@@ -128,11 +127,15 @@ class Contributor:
         self._add_journeys(declared)
         if "subscribers" in self.wanted:
             self._add_family(Family(SUBSCRIPTIONS, journeys.subscriptions, blank=True), _SUBSCRIPTION_ROLES)
+        self._drivers = declared.drivers if "drivers" in self.wanted else None
+        if self._drivers is not None:
+            # Two rounds of all questions.
+            most = 2 * (len(self._drivers.among) + 1)
+            self._answers = Family(DRIVERS, Answers(self._drivers.within_ms), blank=True, max_moments=most)
 
     def concerned(self, event: Event) -> bool:
         """Whether a touchpoint may contribute anything. Quick: it is asked of each."""
-        plan = self._plans.get(event.kind)  # type: ignore[arg-type] # a reply has no kind, and no plan
-        return (not self._any.idle and event.attributes is not None) if plan is None else True
+        return event.kind in self._plans or (event.attributes is not None and bool(self._any.money))
 
     def contributions(
         self, customer: Customer, event: Event, arrival: int, telling: Telling, *, fresh: bool
@@ -147,24 +150,79 @@ class Contributor:
             fresh: whether it was applied just now; else it was before a crash.
         """
         plan = self._plans.get(event.kind, self._any)  # type: ignore[arg-type]
-        dims = dims_of(event)
-        time_ms = event.time_ms
-        found: list[Contribution] = [
-            (time_ms, dims, key, vec)
-            for key, vec in self._alone(plan, customer, event, arrival, telling, fresh=fresh)
-        ]
-        if not plan.parts:
+        seen = self._alone(plan, customer, event, arrival, telling, fresh=fresh)
+        found: list[Contribution] = []
+        if seen:
+            time_ms, dims = event.time_ms, dims_of(event)
+            found = [(time_ms, dims, key, vec) for key, vec in seen]
+        parts = plan.parts
+        if not event.ref:
+            parts = plan.blank
+            if plan.astray and fresh:
+                telling.unpaired[NO_REFERENCE] += 1
+        if not parts:
             return found
         story = story_of(customer, telling.durable)
-        if fresh:
-            for name, gained, lost in self._tell(plan.parts, story, customer, event, dims, telling):
-                if telling.journal:
-                    story.journal.append((arrival, name, gained, lost))
-                self._put(name, gained, lost, found)
-        else:
-            for entry in story.journal:
-                if entry[0] == arrival:
-                    self._put(*entry[1:], found)
+        if not fresh:
+            return self._again(story, arrival, found)
+        if not self._full(story, telling):
+            self._tell(parts, story, customer, event, arrival, telling, found)
+        return found
+
+    def _full(self, story: Story, telling: Telling) -> bool:
+        """Whether so much of a customer is not durable yet that an event is left out, which is counted."""
+        if len(story.journal) < self._config.max_journal:
+            return False
+        telling.unpaired[OVER_CAPACITY] += 1
+        return True
+
+    def _keep(self, story: Story, entry: Entry, telling: Telling, found: list[Contribution]) -> None:
+        if telling.journal:
+            story.journal.append(entry)
+        self._put(*entry[1:], found)
+
+    def _again(self, story: Story, arrival: int, found: list[Contribution]) -> list[Contribution]:
+        """What the record of this arrival contributed when it was applied."""
+        for entry in story.journal:
+            if entry[0] == arrival:
+                self._put(*entry[1:], found)
+        return found
+
+    @property
+    def explains(self) -> bool:
+        """Whether drivers are sought, so that replies contribute to them."""
+        return self._drivers is not None
+
+    def answers(
+        self, customer: Customer, event: Event, arrival: int, telling: Telling, *, fresh: bool
+    ) -> list[Contribution]:
+        """What a reply contributes to drivers; arguments as of ``contributions``.
+
+        A reply to one of the candidates is an explaining answer, whatever its metric; any other one of the
+        overall metric is to be explained. What they come to counts in the whole alone.
+        """
+        spec = self._drivers
+        if spec is None or event.score is None or event.scale is None:
+            return []
+        name = event.question if spec.by == "question" else event.touchpoint
+        if name not in spec.among and event.metric != spec.overall:
+            return []
+        at = place_of(event.score, event.scale, event.higher_is_better)
+        if at is None:
+            return []
+        found: list[Contribution] = []
+        story = story_of(customer, telling.durable)
+        if not fresh:
+            return self._again(story, arrival, found)
+        if self._full(story, telling):
+            return found
+        moment = (event.time_ms, journeys.OVERALL, str(at))
+        if name is not None and name in spec.among:
+            moment = (event.time_ms, journeys.CANDIDATE, answer(name, at))
+        forget(story, customer.last_ms)
+        changed = note(story, self._answers, 0, moment, self._config, telling.unpaired)
+        if changed is not None:
+            self._keep(story, (arrival, DRIVERS, *changed), telling, found)
         return found
 
     def _plan(self, kind: str) -> _Plan:
@@ -215,14 +273,20 @@ class Contributor:
         for kind, role in roles.items():
             tickets = family.name == TICKETS
             opens = role in {journeys.OPENED, journeys.SUPPORT} if tickets else role == journeys.BEGUN
-            # A session without a reference counts by itself; a purchase without one may be of anything.
-            silent = kind in {"support_session", _PURCHASE}
-            self._plan(kind).parts.append(_Part(family, role, opens, silent))
+            part = _Part(family, role, opens)
+            plan = self._plan(kind)
+            plan.parts.append(part)
+            if family.blank and role not in {journeys.SUPPORT, journeys.ANSWERED}:
+                plan.blank.append(part)
+            else:
+                # A session without a reference counts by itself; a purchase without one may be of anything.
+                plan.astray = kind not in {"support_session", _PURCHASE}
 
     def _alone(
         self, plan: _Plan, customer: Customer, event: Event, arrival: int, telling: Telling, *, fresh: bool
-    ) -> Iterator[Observation]:
+    ) -> list[Observation]:
         """What the event says by itself, or with no more than a flag of the customer."""
+        found: list[Observation] = []
         attributes = event.attributes
         for stem, attribute in plan.money:
             value = event.value if attribute is None else attributes and attributes.get(attribute)
@@ -230,19 +294,20 @@ class Contributor:
                 continue
             seen = money(stem, value, event.currency) if type(value) in {int, float} else None  # type: ignore[arg-type]
             if seen is not None:
-                yield seen
+                found.append(seen)
             elif fresh:
                 telling.unpaired[BAD_MONEY] += 1
         if plan.counts:
             by = attributes.get("referred_by") if attributes else None
-            yield "purchases", (1, 0 if by is None or by is False or by == "" else 1)
+            found.append(("purchases", (1, 0 if by is None or by is False or by == "" else 1)))
         if plan.acquires:
             if fresh and customer.acquired < 0 and customer.purchases == int(event.kind == _PURCHASE):
                 customer.acquired = arrival
             if customer.acquired == arrival:
-                yield "acquired", (1,)
+                found.append(("acquired", (1,)))
         if plan.lone_session and not event.ref:
-            yield "sessions", (1, 0)
+            found.append(("sessions", (1, 0)))
+        return found
 
     def _tell(
         self,
@@ -250,32 +315,33 @@ class Contributor:
         story: Story,
         customer: Customer,
         event: Event,
-        dims: Dims,
+        arrival: int,
         telling: Telling,
-    ) -> Iterator[tuple[str, list[Fact], list[Fact]]]:
-        """Take an event into the histories it belongs to: by family the facts it makes and unmakes."""
+        found: list[Contribution],
+    ) -> None:
+        """Take an event into the histories it belongs to."""
         unpaired = telling.unpaired
-        if len(story.journal) >= self._config.max_journal:
-            unpaired[OVER_CAPACITY] += 1
-            return
         forget(story, customer.last_ms)
         ref = hash64(event.ref) if event.ref else 0
-        for family, role, opens, silent in parts:
-            if not event.ref and (not family.blank or role in {journeys.SUPPORT, journeys.ANSWERED}):
-                if not silent:
-                    unpaired[NO_REFERENCE] += 1
-                continue
-            text = pack(dims) if opens else ""
+        for family, role, opens in parts:
+            text = pack(dims_of(event)) if opens else ""
             if family.name == SUBSCRIPTIONS:
                 moment = (event.time_ms, role, subscription(ref, text))
                 changed = note(story, family, 0, moment, self._config, unpaired)
+            elif not opens and stray(
+                story, family, ref, (event.time_ms, role, ""), customer.last_ms, self._config, unpaired
+            ):
+                continue
             else:
                 changed = note(story, family, ref, (event.time_ms, role, text), self._config, unpaired)
             if changed is not None:
-                yield family.name, *changed
+                self._keep(story, (arrival, family.name, *changed), telling, found)
 
     def _put(self, name: str, gained: list[Fact], lost: list[Fact], found: list[Contribution]) -> None:
         """From facts to contributions."""
+        if name == DRIVERS:
+            _put_drivers(gained, lost, found)
+            return
         for time_ms, place, what, amount in gained:
             dims = unpack(place)
             for key, vec in self._seen(name, what, amount):
@@ -302,3 +368,13 @@ class Contributor:
         if what == journeys.SUBSCRIBED:
             return (("subscribers", (1, 1, 0)),)
         return (("subscribers", (-1, 0, 1)),)
+
+
+def _put_drivers(gained: list[Fact], lost: list[Fact], found: list[Contribution]) -> None:
+    """Of the pairs of answers only those that changed."""
+    before, after = (
+        Counter((at, *pair) for at, text, _, overall in facts for pair in observe(overall, answers_of(text)))
+        for facts in (lost, gained)
+    )
+    found += [(at, NO_DIMS, key, vec) for at, key, vec in (after - before).elements()]
+    found += [(at, NO_DIMS, key, tuple([-x for x in vec])) for at, key, vec in (before - after).elements()]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
+from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .journeys import NOTHING_HELD, OVER_CAPACITY, Journey
+from .journeys import NOTHING_HELD, OVER_CAPACITY, Answers, Journey, Outcome
 from .state import Story, Thread
 
 if TYPE_CHECKING:
-    from .journeys import Fact, Held, Machine, Moment, Outcome
+    from .journeys import Fact, Held, Machine, Moment
     from .state import CustomerConfig
 
 BEYOND_HISTORY: Final = "beyond_history"
@@ -24,6 +25,11 @@ HISTORY_TRIMMED: Final = "history_trimmed"
 
 TICKETS: Final = "#t"
 SUBSCRIPTIONS: Final = "#s"
+DRIVERS: Final = "#d"
+
+
+_STRAY: Final = Struct("<QQB")  # hash of the reference, event time, role
+_EMPTY: Final = Outcome([], [], [], NOTHING_HELD)
 
 
 class Family(NamedTuple):
@@ -32,6 +38,7 @@ class Family(NamedTuple):
     name: str
     machine: Machine
     blank: bool  # whether events without a reference belong together
+    max_moments: int = 0  # held, where that is more than by the limits
 
 
 def forget(story: Story, newest_ms: int) -> None:
@@ -39,6 +46,58 @@ def forget(story: Story, newest_ms: int) -> None:
     story.threads = [
         thread for thread in story.threads if not thread.until_ms or thread.until_ms >= newest_ms
     ]
+
+
+def stray(
+    story: Story,
+    family: Family,
+    ref: int,
+    moment: Moment,
+    newest_ms: int,
+    config: CustomerConfig,
+    unpaired: Counter[str],
+) -> bool:
+    """Lay aside a moment that opens nothing, if it has no history yet: most purchases finish no cart.
+
+    Returns:
+        Whether it was; else it is one for ``note``.
+    """
+    for thread in story.threads:
+        if thread.ref == ref and thread.family == family.name:
+            return False
+    held = story.strays.get(family.name, b"")
+    floor_ms = newest_ms - config.stray_ms
+    while held and _time_of(held) < floor_ms:
+        held = held[_STRAY.size :]
+    entry = _STRAY.pack(ref, moment[0], moment[1])
+    at = held.find(entry)
+    while at >= 0 and at % _STRAY.size:  # straddles two entries
+        at = held.find(entry, at + 1)
+    if at < 0:
+        full = len(held) >= config.max_strays * _STRAY.size
+        for problem in family.machine(NOTHING_HELD, [moment]).problems:
+            unpaired[problem] += 1
+            if full:  # a purchase without a cart is no loss
+                unpaired[OVER_CAPACITY] += 1
+        held = held[_STRAY.size if full else 0 :] + entry
+    story.strays[family.name] = held
+    return True
+
+
+def _time_of(entry: bytes) -> int:
+    return int.from_bytes(entry[8:16], "little")
+
+
+def _found(story: Story, name: str, ref: int) -> list[Moment]:
+    """Take out what was laid aside of a history that begins."""
+    held = story.strays.get(name)
+    if not held:
+        return []
+    entries = list(_STRAY.iter_unpack(held))
+    found = sorted((time_ms, role, "") for key, time_ms, role in entries if key == ref)
+    if found:
+        story.strays[name] = b"".join(_STRAY.pack(*entry) for entry in entries if entry[0] != ref)
+    return found
 
 
 def note(
@@ -57,7 +116,8 @@ def note(
     Returns:
         Facts made and unmade; None where that changes nothing.
     """
-    name, machine, _ = family
+    name, machine, _, most = family
+    most = max(most, config.max_moments)
     for thread in story.threads:
         if thread.ref == ref and thread.family == name:
             break
@@ -65,7 +125,7 @@ def note(
         if len(story.threads) >= config.max_refs:
             story.threads.remove(min(story.threads, key=_least_needed))
             unpaired[OVER_CAPACITY] += 1
-        thread = Thread(name, ref, [])
+        thread = Thread(name, ref, _found(story, name, ref))
         story.threads.append(thread)
     moments = thread.moments
     if moment in moments:
@@ -74,14 +134,14 @@ def note(
         unpaired[BEYOND_HISTORY] += 1
         return None
     held = thread.held or NOTHING_HELD
-    old = machine(held, moments)
+    old = machine(held, moments) if moments or thread.held else _EMPTY
     insort(moments, moment)
     new = machine(held, moments)
-    if old.problems != new.problems:
+    if new.problems and old.problems != new.problems:
         unpaired.update(Counter(new.problems) - Counter(old.problems))
     thread.until_ms = _until_ms(family, config, new.held, moments[-1][0])
-    if len(moments) > config.max_moments:
-        cut = len(moments) - config.max_moments // 2
+    if len(moments) > most:
+        cut = len(moments) - most // 2
         thread.held, thread.floor_ms = machine(held, moments[:cut]).held, moments[cut - 1][0]
         del moments[:cut]
         unpaired[HISTORY_TRIMMED] += cut
@@ -94,6 +154,8 @@ def note(
 def _until_ms(family: Family, config: CustomerConfig, held: Held, newest_ms: int) -> int:
     """Up to which newest event of the customer a history is needed; 0: as long as it stays like this."""
     machine = family.machine
+    if isinstance(machine, Answers):
+        return newest_ms + machine.within_ms + config.stray_ms
     if isinstance(machine, Journey):
         if held.is_open:
             newest_ms = max(newest_ms, machine.counted_ms(held.since_ms))

@@ -7,6 +7,7 @@ record it was. ``duplicates`` is a run of arrivals of records recognised as dupl
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
@@ -36,6 +37,7 @@ def hash64(event_id: str) -> int:
         return _from_bytes(event_id.encode("utf-8", "surrogatepass"), "little") % HASH_PRIME
 
 
+@lru_cache(maxsize=65_536)
 def customer_hash(customer_id: str) -> int:
     """Hash a customer's id to 64 bits that are all as good as random, for counting distinct ones.
 

@@ -36,11 +36,13 @@ SESSION: Final = 3  # of support; 1: answered without a ticket
 WAITED: Final = 4  # in a queue; milliseconds
 SUBSCRIBED: Final = 5  # a customer without a live subscription got one
 LOST: Final = 6  # a customer's last live subscription ended
+EXPLAINED: Final = 7  # an overall answer with those that belong to it, as the text; its place
 
 # Roles. Of the same millisecond the lower goes first.
 OPENED, TICKET_RESOLVED, TICKET_REOPENED, SUPPORT, ANSWERED = 0, 1, 2, 3, 4  # of tickets
 BEGUN, FINISHED, ABANDONED = 0, 1, 2  # of journeys
 STARTED, CANCELLED = 0, 1  # of subscriptions
+OVERALL, CANDIDATE = 0, 1  # of answers
 
 # Why a moment does not fit its history.
 NEVER_OPENED: Final = "never_opened"
@@ -70,6 +72,7 @@ class Held(msgspec.Struct, array_like=True, frozen=True, gc=False):
         answered: Whether self-service answered.
         ticketed: Whether a ticket was opened.
         live: References of the live subscriptions.
+        answers: Time and text of the newest answer to each candidate.
     """
 
     since_ms: int = -1
@@ -80,6 +83,7 @@ class Held(msgspec.Struct, array_like=True, frozen=True, gc=False):
     answered: bool = False
     ticketed: bool = False
     live: tuple[int, ...] = ()
+    answers: tuple[tuple[int, str], ...] = ()
 
 
 NOTHING_HELD: Final = Held()
@@ -257,6 +261,48 @@ def subscriptions(held: Held, moments: Sequence[Moment]) -> Outcome:
             early[ref] = len(problems)
             problems.append(NEVER_OPENED)
     return Outcome(settled, [], problems, Held(since, place, bool(live), live=tuple(live)))
+
+
+class Answers:
+    """The answers of a customer that may explain one another: see ``drivers.responses``.
+
+    A candidate's moment has the text that ``answer`` makes, an overall one its place. All facts are pending: an
+    answer that comes late may be nearer. Those of moments given up stay as they were.
+
+    Args:
+        within_ms: How far apart answers may lie to belong together.
+    """
+
+    def __init__(self, within_ms: int) -> None:
+        self.within_ms: Final = within_ms
+
+    def __call__(self, held: Held, moments: Sequence[Moment]) -> Outcome:
+        """See ``Machine``."""
+        given = [*held.answers, *((time_ms, text) for time_ms, role, text in moments if role == CANDIDATE)]
+        pending: list[Fact] = []
+        for moment_ms, role, overall in moments:
+            if role == OVERALL:
+                nearest: dict[str, tuple[int, str]] = {}
+                for time_ms, text in given:
+                    name, apart = text.partition("\0")[0], abs(time_ms - moment_ms)
+                    if apart <= self.within_ms and (name not in nearest or apart < nearest[name][0]):
+                        nearest[name] = apart, text
+                if nearest:
+                    texts = sorted(text for _, text in nearest.values())
+                    pending.append((moment_ms, "\0".join(texts), EXPLAINED, int(overall)))
+        newest = {text.partition("\0")[0]: (time_ms, text) for time_ms, text in given}
+        return Outcome([], pending, [], Held(answers=tuple(newest.values())))
+
+
+def answer(candidate: str, place: int) -> str:
+    """The text of a candidate's moment: of one name, ascending with the place."""
+    return f"{candidate}\0{place:05d}"
+
+
+def answers_of(text: str) -> dict[str, int]:
+    """Candidate -> place, of the text of a fact of ``Answers``."""
+    parts = text.split("\0")
+    return dict(zip(parts[::2], map(int, parts[1::2]), strict=True))
 
 
 def subscription(ref: int, place: str) -> str:

@@ -56,6 +56,8 @@ class CustomerConfig(msgspec.Struct, frozen=True):
     max_refs: int = 32
     #: ... and moments of each; further back they are only summed up.
     max_moments: int = 16
+    #: What came without its opening, held per family in case that is late.
+    max_strays: int = 16
     #: A ticket that is resolved, or a support session, is forgotten this long behind the newest event;
     ticket_history_ms: int = 30 * DAY_MS
     #: a journey that is over, and what came without its opening, as soon as no straggler can reach it.
@@ -76,6 +78,7 @@ class CustomerConfig(msgspec.Struct, frozen=True):
             "max_tickets",
             "max_refs",
             "max_moments",
+            "max_strays",
             "max_journal",
         ):
             if getattr(self, name) < 1:
@@ -118,6 +121,8 @@ class Story(msgspec.Struct, array_like=True, gc=False):
     #: What records have contributed, in the order of their arrival, as long as it is not known to be durable
     #: in the panes. After a crash those records come again, and then the threads are ahead of them.
     journal: list[Entry] = []
+    #: Family -> what came without an opening, in the order of arrival, 17 bytes each (``histories.py``).
+    strays: dict[str, bytes] = {}
 
 
 #: A story that was not read yet, as written; or, in memory, one that was.

@@ -280,6 +280,7 @@ class CustomersPartition:
         metrics = self._metrics
         finder = self._topics
         counted = "customers" in metrics
+        explained = contributor.answers if contributor.explains else None
         for event, record, inlet in events:
             time_ms = event.time_ms
             panes = inlet.panes
@@ -311,18 +312,18 @@ class CustomersPartition:
             dims = dims_of(event) if finder is None or not comment else dims_of(event, finder.find(comment))
             if metric is None:
                 panes.add(offset, time_ms, NO_DIMS, None, ())
-                if contributor.concerned(event):
-                    arrival = offset << 1 | (inlet.code == "r")
-                    for given in contributor.contributions(
-                        customer, event, arrival, telling, fresh=verdict is APPLIED
-                    ):
-                        panes.contribute(offset, *given)
+                gives = contributor.contributions if contributor.concerned(event) else None
             else:
                 seen = observation(metric, event.score, event.scale, event.higher_is_better)
                 if seen is None or metric not in metrics:
                     panes.add(offset, time_ms, NO_DIMS, None, ())
                 else:
                     panes.add(offset, time_ms, dims, seen[0], seen[1])
+                gives = explained
+            if gives is not None:
+                arrival = offset << 1 | (inlet.code == "r")
+                for given in gives(customer, event, arrival, telling, fresh=verdict is APPLIED):
+                    panes.contribute(offset, *given)
             if counted:
                 panes.seen(offset, time_ms, dims, customer_hash(customer_id))
         if alive is None:

@@ -21,9 +21,11 @@ from stream.customers.journeys import (
     unpack,
 )
 from stream.customers.journeys import subscription as subscription_text
-from stream.measures.declare import CART, QUEUE, Declarations, JourneySpec
+from stream.measures import NO_DIMS
+from stream.measures.declare import CART, QUEUE, Declarations, DriversSpec, JourneySpec
+from stream.measures.drivers import responses
 
-from .oracle import T0, touch
+from .oracle import T0, reply, touch
 from .paired import SUBSCRIPTION, SUPPORT, TICKET, added, expected
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ WIDE = CustomerConfig(
     dedup_horizon_ms=1000 * 24 * HOUR,
     max_refs=1000,
     max_moments=1000,
+    max_strays=1000,
     stray_ms=1000 * 24 * HOUR,
     max_journal=10_000,
 )
@@ -131,6 +134,48 @@ def test_a_replay_after_a_crash_contributes_the_very_same(events: list[Event], d
             again = contributor.contributions(c, event, offset << 1, telling, fresh=False)
             assert added(again) == added(at_first[offset])
     assert not unpaired, "counted once"
+
+
+@unhurried
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from((0, 1000, MINUTE, HOUR)),
+            st.sampled_from("abc?"),
+            st.integers(0, 10),
+            st.booleans(),
+        ),
+        max_size=12,
+    ),
+    st.data(),
+)
+def test_answers_come_to_what_drivers_make_of_all_of_them(
+    given_: list[tuple[int, str, int, bool]], data: st.DataObject
+) -> None:
+    """In any order of arrival, and again after a crash: pairs of each overall answer with the nearest others."""
+    at, answers, events = T0, set(), []
+    for number, (step, name, score, touched) in enumerate(given_):
+        at += step
+        overall = name == "?"
+        fields = {} if overall else {"question": name}
+        metric = "nps" if overall or touched else "csat"
+        events.append(reply(f"e{number}", at, metric, float(score), scale=(0.0, 10.0), **fields))
+        answers.add((at, "" if overall else name, score * 1000))
+    spec = DriversSpec("nps", ("a", "b", "c"), within_ms=HOUR)
+    contributor, c = Contributor(Declarations(drivers=spec), WIDE), Customer()
+    wide = contributor._answers._replace(max_moments=1000)
+    contributor._answers = wide
+    found: list[Contribution] = []
+    arriving = data.draw(st.permutations(events))
+    for offset, event in enumerate(arriving):
+        assert fold(c, event, "r", offset, WIDE) == APPLIED
+        telling, arrival = Telling((-1, -1), Counter()), offset << 1 | 1
+        first = contributor.answers(c, event, arrival, telling, fresh=True)
+        c = decode(encode(c))
+        assert contributor.answers(c, event, arrival, telling, fresh=False) == first
+        found += first
+    want = [(moment, NO_DIMS, *seen) for moment, seen in responses(sorted(answers), spec.within_ms)]
+    assert added(found) == added(want)
 
 
 def _moments(events: list[Event], machine: Machine) -> list[Moment]:

@@ -402,8 +402,25 @@ def test_a_reference_beyond_the_cap_takes_the_place_of_the_least_needed() -> Non
         config=config,
     )
     assert given.stats["tickets"] == [2, 0]
-    assert given.unpaired == {"over_capacity": 2, "never_opened": 1}
+    assert given.unpaired == {"over_capacity": 1, "never_opened": 1}
     assert len(story_of(given.customer, (-1, -1)).threads) == 2
+
+
+def test_purchases_that_finish_no_cart_are_a_few_bytes_and_no_more_than_declared() -> None:
+    """They wait for a late beginning, 17 bytes each, and leave without a word."""
+    orders = [touch(f"e{i}", T0 + i, "purchase", ref=f"o{i}") for i in range(20)]
+    config = CustomerConfig(max_strays=10)
+    given = Given(*orders, config=config)
+    story = story_of(given.customer, (-1, -1))
+    assert (story.threads, len(story.strays["cart"])) == ([], 170)
+    assert not given.unpaired
+    late = Given(*orders, touch("x", T0, "cart_started", ref="o15"), config=config)
+    assert late.by_time[T0 + 15]["ended|cart"] == [1, 0]
+    assert len(story_of(late.customer, (-1, -1)).strays["cart"]) == 153
+    forgotten = Given(*orders, touch("x", T0 + 2 * DAY + 5, "purchase", ref="o"))
+    assert len(story_of(forgotten.customer, (-1, -1)).strays["cart"]) == 16 * 17
+    answered = Given(*(touch(f"e{i}", T0 + i, "queue_served", ref=f"q{i}") for i in range(20)), config=config)
+    assert answered.unpaired == {"never_opened": 20, "over_capacity": 10}
 
 
 def test_histories_are_forgotten_when_nothing_can_reach_them_any_more() -> None:

@@ -35,7 +35,7 @@ CONFIG = PipelineConfig(
     1,
     Groupings(BOOK.groupings, 4),
     panes=PaneConfig(lateness_ms=LATENESS_MS, late_horizon_ms=LATE_HORIZON_MS),
-    customers=CustomerConfig(dedup_per_customer=1000, max_refs=1000, max_moments=1000),
+    customers=CustomerConfig(dedup_per_customer=1000, max_refs=1000, max_moments=1000, max_strays=1000),
 )
 EVERYTHING = (2**62, 2**62)
 Table = dict[bytes, bytes]
@@ -132,6 +132,11 @@ class Outcome:
             customer.seen = customer.duplicates = b""
             story = story_of(customer, EVERYTHING)
             story.threads.sort(key=lambda thread: (thread.family, thread.ref))
+            story.strays = {
+                name: b"".join(sorted(held[at : at + 17] for at in range(0, len(held), 17)))
+                for name, held in story.strays.items()
+                if held
+            }
         return customers, self.claims, self.dead, cells, closed
 
 
