@@ -71,6 +71,9 @@ class Audience:
         self._capacity: Final = config.customers
         self._windows: Final = tuple(window for window in config.windows if not window.shifts_ms)
         self._slices: dict[str, Distinct] = {}
+        self._at = -1  # the instant of what follows: it is the same for all slices
+        self._of_windows: list[tuple[str, int]] = []
+        self._longest = 0
 
     def add(self, pane: int, arrived: Mapping[str, Sample]) -> None:
         """Note the customers of a finest pane, or of a longer one by the finest pane with which it begins."""
@@ -103,16 +106,15 @@ class Audience:
             if not also:
                 return {}
             distinct = Distinct(self._capacity)
-        firsts = {
-            window.name: self._first(window.length_ms, window.tier_ms, frontier) for window in self._windows
-        }
-        distinct.forget(min(firsts.values()))
+        firsts, longest = self._firsts(frontier)
+        distinct.forget(longest)
         if not distinct:
             self._slices.pop(slice_key, None)
         found = {}
-        for name, first in firsts.items():
-            more = [customer for pane, seen in also if pane >= first for customer in seen]
-            count = distinct.count(first, max(end, frontier), more)
+        end = max(end, frontier)
+        for name, first in firsts:
+            more = [customer for pane, seen in also if pane >= first for customer in seen] if also else ()
+            count = distinct.count(first, end, more)
             if count.n:
                 found[name] = summary(count)
         return found
@@ -121,11 +123,17 @@ class Audience:
         """Slices in which a customer was seen."""
         return set(self._slices)
 
-    def _first(self, length_ms: int, tier_ms: int, frontier: int) -> int:
-        aligned = -(-frontier * self._pane_ms // tier_ms) * tier_ms
-        return max((aligned - length_ms) // self._pane_ms, 0)
+    def _firsts(self, frontier: int) -> tuple[list[tuple[str, int]], int]:
+        """Window -> the first finest pane that it covers at an instant, and the earliest of them."""
+        if self._at != frontier:
+            self._at = frontier
+            now_ms = frontier * self._pane_ms
+            starts = [(w.name, -(-now_ms // w.tier_ms) * w.tier_ms - w.length_ms) for w in self._windows]
+            self._of_windows = [(name, max(start_ms // self._pane_ms, 0)) for name, start_ms in starts]
+            self._longest = min(first for _, first in self._of_windows)
+        return self._of_windows, self._longest
 
 
 def summary(count: Count) -> list[int]:
     """[n, 1 if exact else 0, relative error in 1e-4]."""
-    return [count.n, int(count.exact), round(count.relative_error * 10_000)]
+    return [count.n, 1, 0] if count.exact else [count.n, 0, round(count.relative_error * 10_000)]

@@ -26,7 +26,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
 BITS: Final = 64
 _MASK: Final = (1 << BITS) - 1
@@ -177,7 +177,7 @@ class Distinct:
         for each in self._levels[:level]:
             each.lost = max(each.lost, pane)
 
-    def count(self, first: int, end: int, also: Iterable[int] = ()) -> Count:
+    def count(self, first: int, end: int, also: Collection[int] = ()) -> Count:
         """Customers seen in the panes from ``first`` up to but without ``end``.
 
         Args:
@@ -194,6 +194,8 @@ class Distinct:
             raise ValueError(f"panes before {self._forgotten} are forgotten; the window starts at {first}")
         if lowest and lowest[-1] >> BITS >= end:
             raise ValueError(f"customers up to pane {lowest[-1] >> BITS} are in; the window ends at {end}")
+        if self._levels[0].lost < first and not also:  # nearly always: one bisection
+            return Count(len(lowest) - bisect_left(lowest, first << BITS), exact=True, relative_error=0.0)
         number = next(number for number, level in enumerate(self._levels) if level.lost < first)
         keys = self._levels[number].keys
         start = bisect_left(keys, first << BITS)

@@ -108,7 +108,7 @@ def test_idle_sources_lose_nothing(logs, seed):
     assert {key: some(owner.windows.values(key)) for key in owner.windows.slices()} == expected
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(worlds(), seeds, st.sampled_from([0.0, 0.3]))
 def test_crashes_change_nothing(logs, seed, idle):
     """Whatever part of the writes a crash loses, closings repeat with the same figures and the end is exact."""
