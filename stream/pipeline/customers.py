@@ -32,7 +32,6 @@ from stream.measures import (
     PaneConfig,
     Partial,
     SourcePanes,
-    dims_of,
     observation,
 )
 from stream.measures.declare import Declarations
@@ -279,6 +278,7 @@ class CustomersPartition:
         telling = self._telling(changes)
         metrics = self._metrics
         finder = self._topics
+        dims_of = self._config.groupings.dims_of
         counted = "customers" in metrics
         explained = contributor.answers if contributor.explains else None
         for event, record, inlet in events:
@@ -309,7 +309,7 @@ class CustomersPartition:
             inlet.applied += 1
             metric = event.metric
             comment = event.comment
-            dims = dims_of(event) if finder is None or not comment else dims_of(event, finder.find(comment))
+            dims = dims_of(event, finder.find(comment) if finder is not None and comment else ())
             if metric is None:
                 panes.add(offset, time_ms, NO_DIMS, None, ())
                 gives = contributor.contributions if contributor.concerned(event) else None
