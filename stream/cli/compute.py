@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 from pydantic_core import PydanticCustomError
@@ -65,7 +65,9 @@ def compute(
 
     with _on_disk(files) as paths, _progress(paths) as advance:
         try:
-            done = run(Job(paths, settings, now_ms), processes, advance)
+            # Nothing here has a thread when processes start: the bar has one, but is shown later.
+            start: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
+            done = run(Job(paths, settings, now_ms), processes, advance, start=start)
         except (RuleError, Unreadable, Broken) as error:
             raise Problem(str(error)) from None
         except ValueError as error:

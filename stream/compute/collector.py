@@ -55,6 +55,16 @@ class Alike(dict[int, int | None]):
         return stands
 
 
+class _Held:
+    """What is held of one combination of dimensions."""
+
+    __slots__ = ("present", "sums")
+
+    def __init__(self) -> None:
+        self.sums: dict[_At, _Vector] = {}
+        self.present: dict[int, set[int]] = {}  # customers by pane
+
+
 class Collector(SourcePanes):
     """``SourcePanes`` of a source that is read once, from its beginning to its end, and never restored.
 
@@ -78,8 +88,12 @@ class Collector(SourcePanes):
         self._capacity = capacity
         self._ends = 0
         # By dimensions, in the order in which they came first: it is that in which members are admitted.
-        self._fresh: dict[Dims, dict[_At, _Vector]] = {}
-        self._present: dict[Dims, dict[int, set[int]]] = {}
+        self._fresh: dict[Dims, _Held] = {}
+        # What was looked up last: it mostly serves again, and to hash and compare so many values costs more.
+        self._dims: Dims | None = None
+        self._held = _Held()
+        self._pane = -1
+        self._stands: int | None = alike[-1]
         self._sums: dict[tuple[str, ...], dict[_At, _Vector]] = {}
         self._customers: dict[str, dict[int, set[int]]] = {}
 
@@ -93,23 +107,30 @@ class Collector(SourcePanes):
 
     def contribute(self, offset: int, time_ms: int, dims: Dims, key: str, vec: _Vector) -> None:  # noqa: ARG002
         """Add up what a record says about any moment."""
-        stands = self._alike[time_ms // self._pane_ms]
-        sums = self._fresh.get(dims)
-        if sums is None:
-            self._fresh[dims] = sums = {}
+        if dims is not self._dims:
+            self._turn(dims)
+        pane = time_ms // self._pane_ms
+        if pane != self._pane:
+            self._pane = pane
+            self._stands = self._alike[pane]
+        stands = self._stands
         if stands is None:
             return
         at = (stands, key)
+        sums = self._held.sums
         old = sums.get(at)
         sums[at] = vec if old is None else (*map(add, old, vec),)
 
     def seen(self, offset: int, time_ms: int, dims: Dims, customer: int) -> None:  # noqa: ARG002
         """Note that a customer was there."""
-        stands = self._alike[time_ms // self._pane_ms]
-        present = self._present.get(dims)
-        if present is None:
-            self._present[dims] = present = {}
-            self._fresh.setdefault(dims, {})
+        if dims is not self._dims:
+            self._turn(dims)
+        pane = time_ms // self._pane_ms
+        if pane != self._pane:
+            self._pane = pane
+            self._stands = self._alike[pane]
+        stands = self._stands
+        present = self._held.present
         if stands in present:
             present[stands].add(customer)
         elif stands is not None:
@@ -119,7 +140,7 @@ class Collector(SourcePanes):
         """End a batch. Nothing is to be made durable or published."""
         self.offset = max(self.offset, last_offset)
         self._ends += 1
-        if not self._ends % LOOK_EVERY and self._held() > ROLL_UP_FROM:
+        if not self._ends % LOOK_EVERY and self._size() > ROLL_UP_FROM:
             self._roll_up()
         return PaneChanges([], [], self._mark(idle=False), ("", b""), [], {})
 
@@ -136,26 +157,30 @@ class Collector(SourcePanes):
         for slice_key, present in self._customers.items():
             yield slice_key, self._thinned(present)
 
-    def _held(self) -> int:
-        sums = sum(map(len, self._fresh.values()))
-        return sums + sum(len(those) for present in self._present.values() for those in present.values())
+    def _turn(self, dims: Dims) -> None:
+        held = self._fresh.get(dims)
+        if held is None:
+            held = self._fresh[dims] = _Held()
+        self._dims = dims
+        self._held = held
+
+    def _size(self) -> int:
+        return sum(len(held.sums) + sum(map(len, held.present.values())) for held in self._fresh.values())
 
     def _roll_up(self) -> None:
         """From dimensions to slices."""
         members = self._members
-        for dims, fresh in self._fresh.items():
+        for dims, held in self._fresh.items():
             slices = members.of(dims)
-            _add(self._sums.setdefault(slices, {}), fresh)
+            _add(self._sums.setdefault(slices, {}), held.sums)
             if members.full:
                 self.overflow.update(members.others[key] for key in slices if key in members.others)
-            present = self._present.get(dims)
-            if present is not None:
-                for slice_key in slices:
-                    customers = self._customers.setdefault(slice_key, {})
-                    for stands, those in present.items():
-                        customers.setdefault(stands, set()).update(those)
+            for slice_key in slices if held.present else ():
+                customers = self._customers.setdefault(slice_key, {})
+                for stands, those in held.present.items():
+                    customers.setdefault(stands, set()).update(those)
         self._fresh.clear()
-        self._present.clear()
+        self._dims = None
         for slice_key, present in self._customers.items():
             if sum(map(len, present.values())) > THIN_FROM * self._capacity:
                 kept: dict[int, set[int]] = {}
