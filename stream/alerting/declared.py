@@ -22,7 +22,7 @@ from stream.measures.declare import (
     TopicsSpec,
 )
 from stream.measures.drivers import MOST_CANDIDATES
-from stream.measures.registry import METRICS, REPLY_METRICS
+from stream.measures.registry import METRICS, REPLY_METRICS, STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,13 +32,16 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _ATTRIBUTE: Final = re.compile(r"attributes\.[^\x00-\x1f]{1,128}")
 _NPS: Final = "nps"
+ALL: Final = "all"
 _ENDS: Final = 2
 _MOST_TOPICS: Final = 200
 
 
 def metrics_of(place: Place | None) -> tuple[str, ...]:
-    """The metrics to compute, in the order of the registry; all where none are named."""
+    """The metrics to compute, in the order of the registry; the standard ones where none are named."""
     if place is None:
+        return STANDARD
+    if place.is_scalar and not place.is_empty and place.text(what="all, or a list of metrics") == ALL:
         return tuple(METRICS)
     wanted: list[str] = []
     for item in place.items("a list of metrics such as [nps, csat]"):
@@ -47,7 +50,7 @@ def metrics_of(place: Place | None) -> tuple[str, ...]:
             raise item.error(f"{name} is named twice")
         wanted.append(name)
     if not wanted:
-        raise place.error("is empty; leave it out to have every metric")
+        raise place.error("is empty; leave it out to have the standard metrics")
     return tuple(name for name in METRICS if name in wanted)
 
 

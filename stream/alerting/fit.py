@@ -29,7 +29,9 @@ def judged(place: Place, kept: Sequence[str]) -> str:
     """A metric that is computed (``kept`` are those) and has a figure to hold against another."""
     name = place.choice(METRICS, "metric")
     if name not in kept:
-        raise place.error(f"{name} is left out of `metrics`; add it there")
+        raise place.error(
+            f"{name} is not among the `metrics` that are computed; add it there, or say `metrics: all`"
+        )
     if METRICS[name].family == "explanation":
         raise place.error(f"{name} explains another metric and has no figure of its own; name that one")
     return name

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from stream.measures.plans import DEFAULT_WINDOWS
-from stream.measures.registry import METRICS
+from stream.measures.registry import METRICS, STANDARD
 from stream.measures.slices import DIMENSIONS, slice_key
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ class Declarations:
         drivers: None: drivers are not sought.
     """
 
-    metrics: tuple[str, ...] = field(default_factory=lambda: tuple(METRICS))
+    metrics: tuple[str, ...] = STANDARD
     windows: tuple[str, ...] = DEFAULT_WINDOWS
     min_slice_n: int = 1
     questions: Mapping[str, Question] = field(default_factory=lambda: MappingProxyType({}))

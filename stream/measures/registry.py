@@ -56,6 +56,9 @@ _ALL: Final[tuple[Metric, ...]] = (
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType({metric.name: metric for metric in _ALL})
 """Metric name -> metric, in the order in which values are published."""
 
+STANDARD: Final = tuple(name for name in METRICS if name != "customers")
+"""Those that are computed where nothing is declared: who was where in every pane costs more than all the rest."""
+
 REPLY_METRICS: Final[Mapping[str, ReplyMetric]] = MappingProxyType(
     {metric.name: metric for metric in _REPLIES}
 )

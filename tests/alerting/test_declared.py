@@ -108,7 +108,8 @@ def test_drivers_are_sought_where_they_are_asked_for() -> None:
 def test_a_file_that_declares_nothing_has_the_defaults() -> None:
     """Without a word there is every metric, the built-in journeys and no goal; so is it without a file."""
     assert _declared("groups: []") == Declarations() == RuleBook("").declared
-    assert Declarations().metrics == tuple(METRICS)
+    assert Declarations().metrics == tuple(name for name in METRICS if name != "customers")
+    assert _declared("metrics: all\ngroups: []").metrics == tuple(METRICS)
     assert Declarations().journeys == (CART, QUEUE)
 
 
@@ -145,7 +146,8 @@ def test_a_rule_may_be_on_any_metric_in_a_window_where_it_lives() -> None:
         if metric.family == "explanation":
             continue
         window = "ever" if metric.windows == "ever" else "1h"
-        text = f"groups: [{{name: g, rules: [{{alert: A, metric: {name}, window: {window}, above: 5}}]}}]"
+        rule = f"{{alert: A, metric: {name}, window: {window}, above: 5}}"
+        text = f"metrics: all\ngroups: [{{name: g, rules: [{rule}]}}]"
         assert load_rules(text, "r.yml").metric_rules[0].window == window
 
 
@@ -162,18 +164,18 @@ START = "2026-03-01T00:00:00Z"
 # (text, the field named, a part of the problem)
 CASES = [
     ("metrics: nps  # <-", "metrics", "must be a list of metrics such as"),
-    ("metrics: []  # <-", "metrics", "leave it out to have every metric"),
+    ("metrics: []  # <-", "metrics", "leave it out to have the standard metrics"),
     ("metrics: [nsp]  # <-", "metrics[0]", "did you mean 'nps'?"),
     ("metrics: [nps, nps]  # <-", "metrics[1]", "named twice"),
     (
         "metrics: [nps]\ngoals: [{metric: csat, goal: 3}]  # <-",
         "goals[0].metric",
-        "csat is left out of `metrics`",
+        "csat is not among the `metrics`",
     ),
     (
         "metrics: [nps]\ngroups: [{name: g, rules: [{alert: A, metric: csat, window: 1h, below: 3}]}]  # <-",
         "metric",
-        "csat is left out of `metrics`; add it there",
+        "csat is not among the `metrics` that are computed; add it there, or say `metrics: all`",
     ),
     ("questions: [{metric: csat}]  # <-", "questions[0].question", "missing"),
     ("questions: [{question: q}]  # <-", "questions[0]", "says nothing"),

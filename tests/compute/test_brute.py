@@ -73,7 +73,7 @@ def test_values_are_those_of_the_definitions(seed: int, per_hour: float, tmp_pat
     end_ms = max(at for at, _ in events) + PANE_MS
     setup = settings(
         tmp_path,
-        "slices: [[segment]]",
+        "metrics: all\nslices: [[segment]]",
         late_horizon_ms=10**12,
         dedup_horizon_ms=10**12,
         dedup_per_customer=1000,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stream.compute import Computed
 
 RULES = """
+metrics: all
 slices:
   - [segment]
   - [touchpoint, channel]

@@ -88,12 +88,15 @@ def test_the_events_give_the_values(
     events: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What `cx compute` makes of the events is what stands below them, for the whole."""
-    monkeypatch.chdir(tmp_path)  # no .env, and no rules
+    monkeypatch.chdir(tmp_path)  # no .env
     for name in [name for name in os.environ if name.startswith("CX_")]:
         monkeypatch.delenv(name)
     path = tmp_path / "events.ndjson"
     path.write_text(events)
-    done = CliRunner().invoke(cx, ["compute", str(path), "--json", "--now", NOW], catch_exceptions=False)
+    rules = tmp_path / "rules.yml"
+    rules.write_text("metrics: all")
+    arguments = ["compute", str(path), "--rules", str(rules), "--json", "--now", NOW]
+    done = CliRunner().invoke(cx, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     [whole] = [found for found in map(json.loads, done.stdout.splitlines()) if found["slice"] == {}]
     assert part_of(json.loads(shown), whole["metrics"])

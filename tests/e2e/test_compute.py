@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 RULES = """
+metrics: all
 slices:
   - [segment]
   - [touchpoint, channel]
