@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Cx = "Callable[..., subprocess.CompletedProcess[str]]"
 
 START_MS = 1_768_204_800_000
-RULES = "slices: [[segment]]\n"
+RULES = "metrics: all\nslices: [[segment]]\n"
 
 
 def replies(scores: list[int]) -> str:

@@ -34,6 +34,7 @@ CONFIG = PipelineConfig(
     topics.INPUTS,
     1,
     Groupings(BOOK.groupings, 4),
+    declared=BOOK.declared,
     panes=PaneConfig(lateness_ms=LATENESS_MS, late_horizon_ms=LATE_HORIZON_MS),
     customers=CustomerConfig(dedup_per_customer=1000, max_refs=1000, max_moments=1000, max_strays=1000),
 )

@@ -14,6 +14,7 @@ from stream.comments import LANGUAGES, TopicFinder
 from stream.customers import Customer, fold, signals
 from stream.intake import Event, Limits, Rejection, decode
 from stream.measures import METRICS, Groupings
+from stream.measures.declare import Declarations
 from stream.pipeline import CustomersPartition, PipelineConfig
 from stream.simulate import DEFAULT_START_MS, Incident, Simulated, Simulation, default_incidents, to_json
 from stream.simulate.defects import DEFECTS
@@ -218,7 +219,9 @@ def test_some_detractors_have_a_ticket_open() -> None:
 
 def test_every_metric_has_something_to_measure() -> None:
     """What the simulation writes feeds the sums of every metric, and every pillar is asked about."""
-    config = PipelineConfig(INPUTS, 1, Groupings([["pillar"]], 100))
+    config = PipelineConfig(
+        INPUTS, 1, Groupings([["pillar"]], 100), declared=Declarations(metrics=tuple(METRICS))
+    )
     customers = CustomersPartition(0, config, None, {}, {})
     logs: dict[str, list[Arrived]] = {topic: [] for topic in INPUTS}
     for r in records(8000):
