@@ -61,7 +61,7 @@ def test_too_late_is_as_with_the_agents(tmp_path: Path) -> None:
 def test_more_customers_than_are_counted_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where customers are estimated, the estimate is the agents', to the digit, however few were kept."""
     found = simulated(13, 8_000, 3400, customers=20_000)
-    setup = settings(tmp_path, "slices: [[segment]]")
+    setup = settings(tmp_path, "metrics: all\nslices: [[segment]]")
     file = written(tmp_path / "a.ndjson", found)
     want = values(published(found, setup))
     assert want["{}", "customers", "24h"]["n"] > 1_000
