@@ -121,8 +121,6 @@ class Collector(SourcePanes):
         old = sums.get(at)
         sums[at] = vec if old is None else (*map(add, old, vec),)
 
-    _tally = contribute
-
     def seen(self, offset: int, time_ms: int, dims: Dims, customer: int) -> None:  # noqa: ARG002
         """Note that a customer was there."""
         if dims is not self._dims:

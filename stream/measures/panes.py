@@ -18,7 +18,6 @@ durable; cells that opened and closed inside one batch are never written at all.
 
 from __future__ import annotations
 
-from operator import add as plus
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -92,8 +91,7 @@ class PaneChanges(msgspec.Struct, frozen=True):
         mark: To publish after the partials, to every partition of the topic.
         source: Table (key, value) to write when all of the above is acknowledged.
         closed: Table keys to delete, at any moment: an earlier source entry has closed them.
-        overflow: Observations of this batch counted in an ``other`` member, by grouping; what its contributions
-            say of one part key and pane is one.
+        overflow: Observations of this batch counted in an ``other`` member, by grouping.
     """
 
     cells: list[tuple[str, bytes]]
@@ -142,7 +140,6 @@ class SourcePanes:
         self._cells: dict[int, dict[tuple[int, str], Cell]] = {}  # known -> (pane, slice)
         # Counts of equal observations, by dims first: its order is the order in which members are admitted.
         self._batch: dict[Dims, dict[_At, int]] = {}
-        self._contributed: dict[Dims, dict[tuple[int, int, str], tuple[int, ...]]] = {}  # known, pane, part key
         self._seen: dict[Dims, dict[tuple[int, int], set[int]]] = {}  # customers by (known, pane)
         self._touched: dict[tuple[int, int, str], Cell] = {}  # (known, pane, slice)
         self._delete: list[str] = []
@@ -226,22 +223,7 @@ class SourcePanes:
                 if floor_ms > self.floor_ms:  # noqa: PLR1730 - the hot path: a call costs more
                     self.floor_ms = floor_ms
         if key is not None:
-            self._tally(offset, time_ms, dims, key, vec)
-
-    def _tally(self, offset: int, time_ms: int, dims: Dims, key: str, vec: tuple[int, ...]) -> None:
-        """As ``contribute``, for vectors of which there are few different ones: they are counted, not added."""
-        pane = time_ms // self._pane_ms
-        closed = self._closed
-        known = pane if pane > closed else closed  # noqa: FURB136 - the hot path: a call costs more
-        at = (known, pane, key, vec)
-        if offset <= self._replay_until:
-            self._add_again(offset, dims, at)
-            return
-        counts = self._batch.get(dims)
-        if counts is None:
-            self._batch[dims] = {at: 1}
-        else:
-            counts[at] = counts.get(at, 0) + 1
+            self.contribute(offset, time_ms, dims, key, vec)
 
     def contribute(self, offset: int, time_ms: int, dims: Dims, key: str, vec: tuple[int, ...]) -> None:
         """Fold what a record says about any moment; the watermark stays. After the record's own ``add``.
@@ -259,14 +241,12 @@ class SourcePanes:
         if offset <= self._replay_until:
             self._add_again(offset, dims, (known, pane, key, vec))
             return
-        at = (known, pane, key)
-        sums = self._contributed.get(dims)
-        if sums is None:
-            self._batch.setdefault(dims, {})  # keeps the order in which members are admitted
-            self._contributed[dims] = {at: vec}
+        at = (known, pane, key, vec)
+        counts = self._batch.get(dims)
+        if counts is None:
+            self._batch[dims] = {at: 1}
         else:
-            old = sums.get(at)
-            sums[at] = vec if old is None else (*map(plus, old, vec),)
+            counts[at] = counts.get(at, 0) + 1
 
     def seen(self, offset: int, time_ms: int, dims: Dims, customer: int) -> None:
         """Note that a customer (a 64-bit hash) was there. After the record's own ``add``."""
@@ -375,20 +355,10 @@ class SourcePanes:
                     if grouping is not None:
                         held = self._overflow.get(grouping, 0)
                         self._overflow[grouping] = held + sum(counts.values())
-                        self._overflow[grouping] += len(self._contributed.get(dims, ()))
-            if dims in self._contributed:
-                self._roll_up_sums(self._contributed.pop(dims), slices)
             if dims in self._seen:
                 self._roll_up_seen(self._seen.pop(dims), slices)
         self._batch.clear()
         self._add_up(rolled)
-
-    def _roll_up_sums(
-        self, sums: dict[tuple[int, int, str], tuple[int, ...]], slices: tuple[str, ...]
-    ) -> None:
-        for (known, pane, key), vec in sums.items():
-            for slice_key in slices:
-                add(self._cell((known, pane, slice_key)).stats, key, vec)
 
     def _roll_up_seen(self, seen: dict[tuple[int, int], set[int]], slices: tuple[str, ...]) -> None:
         for (known, pane), customers in seen.items():

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 
 from schemas import record
 
@@ -152,8 +152,21 @@ class Groupings:
                 raise ValueError(f"a grouping names a dimension twice: {', '.join(grouping)}")
             canonical[tuple(sorted(grouping))] = None
         self.groupings: Final = tuple(canonical)
-        self.dims_of: Final = _reader({name for grouping in canonical for name in grouping})
+        kept = {name for grouping in canonical for name in grouping}
+        self.dims_of: Final = _reader(kept)
+        self._kept = tuple(name in kept for name in DIMENSIONS)
+        self._narrowed: dict[Dims, Dims] = {}
         self.max_members: Final = max_members
+
+    def narrow(self, dims: Dims) -> Dims:
+        """These values in the dimensions that some grouping has, None in the others; equal ones are one object."""
+        found = self._narrowed.get(dims)
+        if found is None:
+            if len(self._narrowed) >= _CACHED:
+                self._narrowed.clear()
+            values = [value if kept else None for value, kept in zip(dims, self._kept, strict=True)]
+            found = self._narrowed[dims] = cast("Dims", tuple(values))
+        return found
 
     def tracker(self) -> Members:
         """A fresh set of members, for one source partition."""

@@ -278,7 +278,8 @@ class CustomersPartition:
         telling = self._telling(changes)
         metrics = self._metrics
         finder = self._topics
-        dims_of = self._config.groupings.dims_of
+        dims_of, narrow = self._config.groupings.dims_of, self._config.groupings.narrow
+        last_place = narrowed = NO_DIMS
         counted = "customers" in metrics
         explained = contributor.answers if contributor.explains else None
         for event, record, inlet in events:
@@ -322,8 +323,11 @@ class CustomersPartition:
                 gives = explained
             if gives is not None:
                 arrival = offset << 1 | (inlet.code == "r")
-                for given in gives(customer, event, arrival, telling, fresh=verdict is APPLIED):
-                    panes.contribute(offset, *given)
+                given = gives(customer, event, arrival, telling, fresh=verdict is APPLIED)
+                for at_ms, place, key, vec in given:
+                    if place is not last_place:
+                        last_place, narrowed = place, narrow(place)
+                    panes.contribute(offset, at_ms, narrowed, key, vec)
             if counted:
                 panes.seen(offset, time_ms, dims, customer_hash(customer_id))
         if alive is None:

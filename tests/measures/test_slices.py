@@ -127,5 +127,7 @@ def test_dimensions_that_no_grouping_has_are_left_out():
     full = dict(zip(DIMENSIONS, dims_of(event, topics), strict=True))
     found = groupings.dims_of(event, topics)
     assert dict(zip(DIMENSIONS, found, strict=True)) == {n: v if n in kept else None for n, v in full.items()}
+    assert groupings.narrow(dims_of(event, topics)) == found
+    assert groupings.narrow(dims_of(event, topics)) is groupings.narrow(dims_of(event, topics))
     assert groupings.tracker().of(found) == groupings.tracker().of(dims_of(event, topics))
     assert Groupings([], 10).dims_of(event, topics) == NO_DIMS
