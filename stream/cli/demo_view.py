@@ -10,6 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from stream.measures import METRICS, WHOLE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from stream.cli.demo_watch import Watch
 
 WINDOWS: Final = ("5m", "1h", "24h")
-METRICS: Final = ("nps", "csat", "ces")
+#: Shown of every slice; of everyone all metrics are, as far as half of the room goes.
+HEADLINES: Final = ("nps", "csat", "ces")
 _STATE_STYLE: Final = {"firing": "bold red", "resolved": "green", "amended": "yellow", "withdrawn": "dim"}
 
 
@@ -33,7 +36,7 @@ def line(watch: Watch) -> str:
     """The whole slice and the worker's figures in one line."""
     whole = watch.metrics.get("{}", {})
     values = []
-    for metric in METRICS:
+    for metric in HEADLINES:
         value = whole.get("metrics", {}).get(metric, {}).get("1h")
         if value:
             values.append(f"{metric} 1h {cell(value)}")
@@ -55,6 +58,12 @@ def alert_line(alert: dict[str, Any]) -> str:
 def cell(value: dict[str, Any]) -> str:
     """``31.2 [28.0, 34.1] n=812``."""
     figure = "?" if value.get("value") is None else f"{value['value']:.1f}"
+    if value.get("value") is None and value.get(
+        "parts"
+    ):  # replies on several scales, money in several currencies
+        figure = ", ".join(f"{name} {part:.1f}" for name, part in value["parts"].items())
+    if currency := value.get("currency"):
+        figure = f"{currency} {figure}"
     interval = value.get("interval")
     bounds = f" [{interval[0]:.1f}, {interval[1]:.1f}]" if interval else ""
     return f"{figure}{bounds} n={value['n']}"
@@ -83,10 +92,11 @@ def _metrics(metrics: dict[str, dict[str, Any]], rows: int) -> RenderableType:
     for window in WINDOWS:
         table.add_column(f"last {window}", justify="right", no_wrap=True)
     for slice_key in ordered(metrics):
-        for metric in METRICS:
-            values = metrics[slice_key].get("metrics", {}).get(metric)
-            if values and table.row_count < rows:
-                cells = [cell(values[window]) if values.get(window) else "" for window in WINDOWS]
+        names, room = (METRICS, max(rows // 2, len(HEADLINES))) if slice_key == WHOLE else (HEADLINES, rows)
+        for metric in names:
+            values = metrics[slice_key].get("metrics", {}).get(metric, {})
+            cells = [cell(values[window]) if values.get(window) else "" for window in WINDOWS]
+            if any(cells) and table.row_count < room:
                 table.add_row(named_slice(slice_key), metric, *cells)
     return table
 

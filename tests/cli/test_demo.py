@@ -16,6 +16,7 @@ from rich.console import Console
 
 from stream.cli.demo_view import alert_line, cell, chosen, named_slice, ordered
 from stream.cli.scrape import Scrape
+from stream.measures import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +126,12 @@ def test_how_things_are_shown() -> None:
     assert [named_slice(key) for key in (whole, one)] == ["everyone", "segment vip"]
     assert cell({"value": 12.345, "n": 7, "interval": [1, 22.22]}) == "12.3 [1.0, 22.2] n=7"
     assert cell({"value": None, "n": 1, "interval": None}) == "? n=1"
+    money = {"value": None, "n": 2, "interval": None, "parts": {"EUR": 5.0, "GBP": 2.25}}
+    assert cell(money) == "EUR 5.0, GBP 2.2 n=2"
+    assert (
+        cell({"value": 5, "n": 2, "interval": None, "parts": {"mean": 2.5}, "currency": "EUR"})
+        == "EUR 5.0 n=2"
+    )
     assert alert_line(alert(3, "nps{}")) == "2026-01-12T09:00:03Z firing   critical NpsLow (vip): number 3"
 
 
@@ -148,6 +155,23 @@ def test_the_screen_fits_the_terminal() -> None:
         out = io.StringIO()
         Console(file=out, width=120, height=height).print(screen(watch, height))
         assert len(out.getvalue().splitlines()) <= height
+
+
+def test_everyone_has_all_metrics_and_slices_the_headlines() -> None:
+    """On a terminal that is tall enough, what is measured of everyone is all there; slices have the first three."""
+    from types import SimpleNamespace  # noqa: PLC0415
+
+    from stream.cli.demo_view import HEADLINES, screen  # noqa: PLC0415
+
+    values = {metric: {"5m": {"value": 1.5, "n": 3, "interval": None}} for metric in METRICS}
+    metrics = {key: {"as_of": "x", "metrics": values} for key in ("{}", '{"region":"south"}')}
+    watch: Any = SimpleNamespace(metrics=metrics, alerts=[], verdicts={}, rate=1.0, lag=0)
+    out = io.StringIO()
+    Console(file=out, width=120, height=80).print(screen(watch, 80))
+    rows = [line.split("│") for line in out.getvalue().splitlines() if line.count("│") > 3]
+    shown = [(row[1].strip(), row[2].strip()) for row in rows]
+    assert [metric for name, metric in shown if name == "everyone"] == list(METRICS)
+    assert [metric for name, metric in shown if name == "region south"] == list(HEADLINES)
 
 
 def test_reading_metrics_back() -> None:
