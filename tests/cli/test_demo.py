@@ -158,7 +158,7 @@ def test_the_screen_fits_the_terminal() -> None:
 
 
 def test_everyone_has_all_metrics_and_slices_the_headlines() -> None:
-    """On a terminal that is tall enough, what is measured of everyone is all there; slices have the first three."""
+    """On a terminal that is tall enough everyone has all metrics; slices have the first three."""
     from types import SimpleNamespace  # noqa: PLC0415
 
     from stream.cli.demo_view import HEADLINES, screen  # noqa: PLC0415
