@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LANE_PARTITION = 0
 #: Rounds of a partition begin at most this often; panes close every ten seconds, so nobody waits for it.
 PACE_S = 0.1
+#: Records taken in at a time: during a catch-up many panes close in a row, and heartbeats must not wait for all.
+ROUND = 1_000
 #: Provisional values rest this many times as long as they took.
 PROVISIONAL_SHARE = 19
 
@@ -48,7 +50,14 @@ class MetricsAgent:
         """Do all that a partition's batches ask for, durably, in the order that a crash allows."""
         started = monotonic()
         part = self._part(partition)
-        changes = part.run(record.value for batch in batches for record in batch.records)
+        values = [record.value for batch in batches for record in batch.records]
+        for at in range(0, len(values), ROUND):
+            await self._round(partition, part, values[at : at + ROUND])
+        for batch in batches:
+            self._context.telemetry.batch(batch.topic, len(batch), monotonic() - started)
+
+    async def _round(self, partition: int, part: MetricsPartition, values: list[bytes | None]) -> None:
+        changes = part.run(values)
         lane = [
             Outgoing(None, encode_record(ClaimRecord(partition, claim)), (), LANE_PARTITION)
             for claim in changes.claims
@@ -62,11 +71,8 @@ class MetricsAgent:
         )
         # One log, in this order: after a crash there is a prefix of it, so the progress comes last.
         await self._windows.write(partition, [*changes.entries, *changes.progress])
-        telemetry = self._context.telemetry
-        for batch in batches:
-            telemetry.batch(batch.topic, len(batch), monotonic() - started)
         for reason, n in changes.decisions.items():
-            telemetry.decision(reason, n)
+            self._context.telemetry.decision(reason, n)
 
     async def provisional(self) -> None:
         """Now and then: what the windows say so far. Alerts never look at it.

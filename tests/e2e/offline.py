@@ -37,8 +37,6 @@ WINDOWS = {
     "30d": (30 * 24 * HOUR_MS, HOUR_MS),
     "90d": (90 * 24 * HOUR_MS, 6 * HOUR_MS),
 }
-#: Up to so many customers a window counts them, beyond it estimates them.
-COUNTED_EXACTLY = 1000
 SCALES = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
 SCHEMA = {
     "topic": pl.String,
@@ -145,9 +143,6 @@ def _figures(rows: pl.DataFrame) -> Iterator[tuple[str, Figures]]:
     purchases = rows.filter(pl.col("kind") == "purchase")
     if not purchases.is_empty():
         yield "revenue", _revenue(purchases)
-    active = rows["customer"].n_unique()
-    if 0 < active <= COUNTED_EXACTLY:
-        yield "customers", {"value": active, "n": active, "parts": {"relative_error": 0}}
 
 
 def _nps(rows: pl.DataFrame) -> Figures:

@@ -28,7 +28,6 @@ POLICY = {"CX_LATENESS_MS": str(LATENESS_MS), "CX_LATE_HORIZON_MS": str(LATE_HOR
 
 #: Rules of every kind there is, several of which fire again and again on this traffic.
 RULES = """
-metrics: all
 slices:
   - [segment]
   - [touchpoint, channel]

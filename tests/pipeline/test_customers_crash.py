@@ -18,8 +18,8 @@ from stream.customers.state import story_of
 from stream.intake import Limits
 from stream.intake import decode as decode_event
 from stream.intake.event import Event
-from stream.measures import Groupings, PaneConfig, dims_of, merge, money, slice_key
-from stream.measures.declare import CART, QUEUE
+from stream.measures import METRICS, Groupings, PaneConfig, dims_of, merge, money, slice_key
+from stream.measures.declare import CART, QUEUE, Declarations
 from stream.pipeline import CustomersChanges, CustomersPartition, PipelineConfig
 from stream.pipeline.customers import CHUNK
 from tests.customers.paired import added, expected
@@ -34,7 +34,7 @@ CONFIG = PipelineConfig(
     topics.INPUTS,
     1,
     Groupings(BOOK.groupings, 4),
-    declared=BOOK.declared,
+    declared=Declarations(metrics=tuple(METRICS)),
     panes=PaneConfig(lateness_ms=LATENESS_MS, late_horizon_ms=LATE_HORIZON_MS),
     customers=CustomerConfig(dedup_per_customer=1000, max_refs=1000, max_moments=1000, max_strays=1000),
 )
