@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 from schemas import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 DIMENSIONS: Final = record.DIMENSIONS
 """The order of ``Dims``."""
@@ -76,35 +76,15 @@ class Placed(Protocol):
     def survey(self) -> str | None: ...  # noqa: D102
 
 
-def dims_of(event: Placed, topics: Sequence[str] = ()) -> Dims:
-    """The event's values in the order of ``DIMENSIONS``, with the topics found in its comment."""
-    return (
-        event.segment,
-        event.stage,
-        event.touchpoint,
-        event.channel,
-        event.product,
-        event.variant,
-        event.region,
-        event.pillar,
-        event.question,
-        event.survey,
-        TOPIC_SEPARATOR.join(topics) if topics else None,
-    )
+class DimsOf(Protocol):
+    """From an event to its dimensions."""
+
+    def __call__(self, event: Placed, topics: Sequence[str] = ()) -> Dims:
+        """Values of an event, and of the topics found in its comment, in the order of ``DIMENSIONS``."""
 
 
-def slice_key(members: Mapping[str, str]) -> str:
-    """Canonical text of a slice: compact JSON, dimensions in alphabetical order, not escaped to ASCII."""
-    return json.dumps(dict(sorted(members.items())), ensure_ascii=False, separators=(",", ":"))
-
-
-def parse_slice(key: str) -> dict[str, str]:
-    """The dimensions and values of a slice key."""
-    return {str(dimension): str(value) for dimension, value in json.loads(key).items()}
-
-
-def _reader(kept: Collection[str]) -> Callable[[Placed, Sequence[str]], Dims]:
-    """As ``dims_of``, with None in the dimensions that no grouping has: fewer distinct combinations to add up."""
+def _reader(kept: Collection[str]) -> DimsOf:
+    """An event's values in the order of ``DIMENSIONS``; None in those not kept: fewer combinations to add up."""
     segment, stage, touchpoint, channel, product, variant, region, pillar, question, survey, topic = (
         name in kept for name in DIMENSIONS
     )
@@ -125,6 +105,20 @@ def _reader(kept: Collection[str]) -> Callable[[Placed, Sequence[str]], Dims]:
         )
 
     return read
+
+
+dims_of: Final = _reader(DIMENSIONS)
+"""(event, topics found in its comment) -> its values in the order of ``DIMENSIONS``."""
+
+
+def slice_key(members: Mapping[str, str]) -> str:
+    """Canonical text of a slice: compact JSON, dimensions in alphabetical order, not escaped to ASCII."""
+    return json.dumps(dict(sorted(members.items())), ensure_ascii=False, separators=(",", ":"))
+
+
+def parse_slice(key: str) -> dict[str, str]:
+    """The dimensions and values of a slice key."""
+    return {str(dimension): str(value) for dimension, value in json.loads(key).items()}
 
 
 class Groupings:
