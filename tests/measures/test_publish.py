@@ -33,6 +33,7 @@ VIP = '{"segment":"vip"}'
 A, B = '{"channel":"web","variant":"A"}', '{"channel":"web","variant":"B"}'
 DAY_MS = 86_400_000
 PLAIN = Declarations()
+ALL = Declarations(metrics=tuple(METRICS))
 DOCS = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 
 
@@ -105,7 +106,7 @@ def test_one_answer_has_no_interval_of_its_mean():
 
 def test_every_metric_is_published_where_it_lives():
     """Rolling windows have every metric but those of all time, which have the window ever alone."""
-    found = shown(WHOLE, {"1h": everything(), "ever": EVER})
+    found = shown(WHOLE, {"1h": everything(), "ever": EVER}, ALL)
     assert set(found) == {name for name, metric in METRICS.items() if metric.family != "explanation"}
     assert {name for name in found if "ever" in found[name]} == {"lifetime_value"}
     assert {name for name in found if "1h" in found[name]} == set(found) - {"lifetime_value"}
@@ -139,8 +140,8 @@ def test_no_value_of_a_slice_rests_on_too_few(kept, least):
     """Whatever the sums: of a slice nothing is shown below the least n, of the whole everything is."""
     stats = {key: vec for key, vec in everything().items() if kept.get(key, True)}
     sums = {"1h": stats, "ever": EVER}
-    private = Declarations(min_slice_n=least)
-    all_of_it = shown(WHOLE, sums)
+    private = Declarations(metrics=ALL.metrics, min_slice_n=least)
+    all_of_it = shown(WHOLE, sums, ALL)
     assert shown(WHOLE, sums, private) == all_of_it
     found = shown(VIP, sums, private)
     enough = {
@@ -250,7 +251,8 @@ def test_the_windows_that_are_kept_are_those_that_are_asked_for():
     assert not span.covers(VIP)
     assert config.published == ("5m", "1h", "7d", "ever", "trial")
     assert config.customers == 0
-    assert window_config(PLAIN, 10_000).customers > 0
+    assert window_config(ALL, 10_000).customers > 0
+    assert window_config(PLAIN, 10_000).customers == 0
 
 
 TRIAL = Experiment("trial", ("csat",), "A", (("channel", "web"),), confidence=0.9)
