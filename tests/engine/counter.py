@@ -117,7 +117,7 @@ async def _main(bootstrap: str, group: str, folder: str, topic: str, out: str, h
         if hold == "hold":
             await asyncio.Event().wait()
 
-    job = Counter(Rig(bootstrap, Path(folder), group), topic, out, written, stall_after_s=3.0)
+    job = Counter(Rig(bootstrap, Path(folder), group), topic, out, written)
     async with running(job.app, wait=hold != "fail"):
         say("ready", os.getpid())
         if hold == "leave" and job.app.batch_consumer is not None:
