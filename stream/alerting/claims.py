@@ -25,6 +25,27 @@ class Action(msgspec.Struct, frozen=True):
     due_by_ms: int | None = None
 
 
+AlertState = Literal["firing", "resolved", "amended", "withdrawn", "no_data"]
+"""``amended``: late data changed the claim. ``withdrawn``: late data removed it. ``no_data``: it fired, and
+nothing is heard any more."""
+
+
+class AtRisk(msgspec.Struct, frozen=True):
+    """What a claim puts at risk: unhappy customers in it, and what they spent so far in one currency."""
+
+    customers: int
+    value: float | None = None
+    currency: str | None = None
+
+
+class Driver(msgspec.Struct, frozen=True):
+    """One member's part in a change: it got worse itself, or there is more or less of it."""
+
+    slice: dict[str, str]
+    service: float
+    mix: float
+
+
 class Claim(msgspec.Struct, frozen=True):
     """One transition of one alert, in event time.
 
@@ -35,7 +56,7 @@ class Claim(msgspec.Struct, frozen=True):
     id: str
     alert: str
     subject: str
-    state: Literal["firing", "resolved"]
+    state: AlertState
     reason: str
     severity: str
     fingerprint: str
@@ -47,6 +68,10 @@ class Claim(msgspec.Struct, frozen=True):
     figures: dict[str, Any]
     baseline: dict[str, Any] | None = None
     action: Action | None = None
+    drivers: tuple[Driver, ...] = ()
+    at_risk: AtRisk | None = None
+    hold_out: bool = False
+    links: dict[str, str] = {}
 
     @property
     def order(self) -> tuple[int, str, str]:
@@ -69,6 +94,24 @@ class MarkRecord(msgspec.Struct, frozen=True, tag_field="t", tag="mark"):
 
 
 LaneRecord = ClaimRecord | MarkRecord
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Why a rule did, or did not, lead to an alert: the newest per fingerprint and stage.
+
+    ``stage``: who decided (``judge`` a window's rule, ``customer`` a customer's, ``lane`` what is told).
+    ``since_ms``: from when on the reason has been the same. No customer's id, for it is kept on a topic.
+    """
+
+    stage: Literal["judge", "customer", "lane"]
+    alert: str
+    fingerprint: str
+    labels: dict[str, str]
+    reason: str
+    as_of_ms: int
+    since_ms: int
+    figures: dict[str, Any] = {}
+
 
 _encoder: Final = msgspec.json.Encoder()
 _claims: Final = msgspec.json.Decoder(Claim)

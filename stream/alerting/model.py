@@ -29,19 +29,30 @@ class Severity(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a metric rule compares its window with: a line, or its own past."""
+    """What a metric rule holds its metric against: a line, its own past, a budget, or silence."""
 
     BELOW = "below"
     ABOVE = "above"
     DROP = "drop"
     RISE = "rise"
+    CHANGE = "change"
+    BURN_RATE = "burn_rate"
+    NO_DATA = "no_data"
 
 
 class Evidence(StrEnum):
-    """What must cross the line: the value itself, or the whole confidence interval."""
+    """What must cross the line: the value, its whole interval, or a test that may be looked at all the time."""
 
     NONE = "none"
     INTERVAL = "interval"
+    ANYTIME = "anytime"
+
+
+class Direction(StrEnum):
+    """Which way a change goes."""
+
+    DOWN = "down"
+    UP = "up"
 
 
 class On(StrEnum):
@@ -74,17 +85,80 @@ class ActionSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class MetricRule:
-    """A rule over one window of one metric, judged for every slice of its grouping.
+class Limit:
+    """At most so many alerts of a rule in so long; a summary tells of the rest."""
 
-    ``grouping`` is ``by`` and the dimensions of ``where`` together, sorted. ``threshold`` is the line
-    of below/above, or the points of drop/rise, whose earlier value comes from the window ``baseline``.
-    ``resolve_at`` None: it resolves where it no longer crosses. The value is handed to the evaluation
-    with its interval at this rule's ``confidence``.
+    alerts: int
+    per_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSpec:
+    """A change of a metric's mean, told with at most one false alarm in so many replies on average.
+
+    Attributes:
+        one_false_alarm_per: Replies.
+        reference: Window whose lower (for ``down``) or upper end of the interval is the mean before.
     """
+
+    direction: Direction
+    one_false_alarm_per: float
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class BurnLine:
+    """The budget burns ``rate`` times as fast as it may, over a long and a short window alike."""
+
+    long: str
+    short: str
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class BurnSpec:
+    """An error budget: of all answers ``goal`` percent are to be good. Any line is enough."""
+
+    goal: float
+    lines: tuple[BurnLine, ...]
+
+
+Texts = tuple[tuple[str, "Template"], ...]
+"""Annotations: name and text. Of a text in a further language the name ends in ``_`` and its code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What every rule has."""
 
     alert: str
     group: str
+    cooldown_ms: int
+    severity: Severity
+    labels: tuple[tuple[str, str], ...]
+    annotations: Texts
+    action: ActionSpec | None
+    line: int
+    #: Name and address, with the values of placeholders percent-encoded.
+    links: Texts = ()
+    limit: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRule(Rule):
+    """A rule over one window of one metric, judged for every slice of its grouping.
+
+    ``grouping`` is ``by`` and the dimensions of ``where`` together, sorted. ``threshold`` is the line
+    of below/above, or the points of drop/rise, whose earlier value comes from the window ``baseline``
+    (rolling, or shifted as ``1h@7d,14d``). ``resolve_at`` None: it resolves where it no longer crosses.
+    The value is handed to the evaluation with its interval at this rule's ``confidence``.
+
+    Of the other kinds ``threshold`` is 0 and ``change``, ``burn`` or ``no_data_ms`` says more. ``fdr``: the
+    share of false alerts among those over all slices is at most this (``anytime`` only). ``keep_firing_ms``:
+    it goes on that long after the end was first seen. ``renotify_ms`` 0: told once. ``drivers``: dimensions
+    over whose members a change is decomposed.
+    """
+
     metric: str
     grouping: tuple[str, ...]
     where: tuple[tuple[str, str], ...]
@@ -97,12 +171,13 @@ class MetricRule:
     min_n: int
     for_ms: int
     resolve_at: float | None
-    cooldown_ms: int
-    severity: Severity
-    labels: tuple[tuple[str, str], ...]
-    annotations: tuple[tuple[str, Template], ...]
-    action: ActionSpec | None
-    line: int
+    change: ChangeSpec | None = None
+    burn: BurnSpec | None = None
+    no_data_ms: int = 0
+    fdr: float | None = None
+    keep_firing_ms: int = 0
+    renotify_ms: int = 0
+    drivers: tuple[str, ...] = ()
 
     def covers(self, slice_: dict[str, str]) -> bool:
         """Whether this rule judges the slice: the same dimensions, and ``where`` holds."""
@@ -124,20 +199,142 @@ class Check:
     operand: Scalar | tuple[Scalar, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerRule:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerRule(Rule):
     """A rule over one reply or touchpoint and what is known of its customer; all tests must hold."""
 
-    alert: str
-    group: str
     on: On
     tests: tuple[Check, ...]
-    cooldown_ms: int
-    severity: Severity
-    labels: tuple[tuple[str, str], ...]
-    annotations: tuple[tuple[str, Template], ...]
-    action: ActionSpec | None
-    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A sort of record: all tests must hold. Only fields of the record, none of its customer."""
+
+    on: On
+    tests: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceRule(Rule):
+    """One customer's records one after the other, and then another that does not come.
+
+    ``steps`` in the order of event time, all within ``within_ms`` of the first. With ``unless`` the alert
+    comes when ``within_ms`` is over without it (and never, if it came after the last step in time); without,
+    at the last step. ``same_ref``: all of them have the same ``ref``. ``expect`` is a sequence of one step.
+    With ``due_at`` the time is over at the first step's own ``due_at``, where it has one.
+    """
+
+    steps: tuple[Pattern, ...]
+    unless: Pattern | None
+    same_ref: bool
+    within_ms: int
+    due_at: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountRule(Rule):
+    """So many of one customer's records of a sort within some time."""
+
+    of: Pattern
+    at_least: int
+    within_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRule(Rule):
+    """Thresholds on a customer's signals: fires when they begin to hold, resolves when they no longer do.
+
+    ``tests`` name signals as ``customer.NAME``. ``every_ms``: how often a silent customer is looked at.
+    """
+
+    tests: tuple[Check, ...]
+    every_ms: int
+
+
+HistoryRule = SequenceRule | CountRule | SignalRule
+"""Rules over what one customer does over time."""
+
+
+class MatchOp(StrEnum):
+    """As in Alertmanager: equal, unequal, and whole-text regular expressions."""
+
+    EQ = "="
+    NE = "!="
+    RE = "=~"
+    NRE = "!~"
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """A test of an alert's label; ``alertname`` and ``severity`` are labels too. An absent label is empty."""
+
+    label: str
+    op: MatchOp
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """While an alert that matches ``source`` fires, those that match ``target`` are not told.
+
+    Only where the ``equal`` labels agree. An alert does not inhibit itself.
+    """
+
+    source: tuple[Matcher, ...]
+    target: tuple[Matcher, ...]
+    equal: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """From one moment to another, alerts that match are not told."""
+
+    id: str
+    matchers: tuple[Matcher, ...]
+    starts_at_ms: int
+    ends_at_ms: int
+    author: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Minutes of the day, in a time zone; from a later to an earlier one: over midnight."""
+
+    from_minute: int
+    to_minute: int
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How often one customer's alerts ask for an action, and when they wait: they are delayed, not dropped."""
+
+    per_customer: int | None
+    within_ms: int
+    quiet: QuietHours | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """Alerts of equal ``by`` labels are told together: the first waits ``wait_ms``, then every ``interval_ms``."""
+
+    by: tuple[str, ...]
+    wait_ms: int
+    interval_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hygiene:
+    """What keeps alerts few. ``storm``: with more over all rules, a summary takes their place."""
+
+    inhibitions: tuple[Inhibition, ...] = ()
+    silences: tuple[Silence, ...] = ()
+    contact: Contact | None = None
+    hold_out: float = 0.0
+    grouped: Grouped | None = None
+    storm: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +345,8 @@ class RuleBook:
     slices: tuple[tuple[str, ...], ...] = ()
     metric_rules: tuple[MetricRule, ...] = ()
     customer_rules: tuple[CustomerRule, ...] = ()
+    history_rules: tuple[HistoryRule, ...] = ()
+    hygiene: Hygiene = field(default_factory=Hygiene)
     declared: Declarations = field(default_factory=Declarations)
     _by_slice: dict[str, tuple[MetricRule, ...]] = field(default_factory=dict, repr=False, compare=False)
     _shared: dict[tuple[str, ...], tuple[MetricRule, ...]] = field(

@@ -83,7 +83,13 @@ def load_rules(
             metric_rules.append(rule)
         else:
             customer_rules.append(rule)
-    return RuleBook(filename, slices, tuple(metric_rules), tuple(customer_rules), said)
+    return RuleBook(
+        filename,
+        slices,
+        metric_rules=tuple(metric_rules),
+        customer_rules=tuple(customer_rules),
+        declared=said,
+    )
 
 
 def _declarations(fields: dict[str, Place], limits: Limits, min_slice_n: int) -> Declarations:
