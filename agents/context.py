@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stream import topics
+from stream.alerting.decisions import encode_decisions
 from stream.alerting.events import CONTENT_TYPE, encode_event
 from stream.engine import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream.alerting.claims import Claim
+    from stream.alerting.claims import Claim, Decision
     from stream.alerting.rules import RuleBook
     from stream.engine import BatchApp
     from stream.pipeline import PipelineConfig
@@ -37,6 +38,12 @@ class Context:
         """Publish and wait until the brokers have it all."""
         if records:
             await self.app.batch_producer.send_many(topic, records)
+
+    async def publish_decisions(self, decisions: Iterable[Decision]) -> None:
+        """Publish why rules did or did not lead to alerts; of each fingerprint and stage the last is enough."""
+        await self.publish(
+            topics.DECISIONS, [Outgoing(key, value) for key, value in encode_decisions(decisions).items()]
+        )
 
     async def publish_alerts(self, claims: Iterable[Claim]) -> None:
         """Publish claims as alert events, then let the read model and the counters know."""

@@ -13,6 +13,12 @@ from typing import Final
 TOUCHPOINTS: Final = "cx.touchpoints"
 REPLIES: Final = "cx.replies"
 INPUTS: Final = (TOUCHPOINTS, REPLIES)
+ACTIONS: Final = "cx.actions"  # what became of alerts, from downstream
+
+# What every worker reads whole and follows, and the command line writes: one partition each
+RULES: Final = "cx.rules"
+SILENCES: Final = "cx.silences"
+FEEDS: Final = (RULES, SILENCES)
 
 # Between the agents
 PARTIALS: Final = "cx.partials"
@@ -21,6 +27,7 @@ CLAIMS: Final = "cx.claims"
 # Outputs
 METRICS: Final = "cx.metrics"
 ALERTS: Final = "cx.alerts"
+DECISIONS: Final = "cx.decisions"
 DEADLETTERS: Final = "cx.deadletters"
 
 # Tables (Faust names their changelog topics after the app)
@@ -71,6 +78,11 @@ def layout(app_id: str, partitions: int) -> tuple[TopicSpec, ...]:
         TopicSpec(CLAIMS, Cleanup.DELETE, 1, week),
         TopicSpec(METRICS, Cleanup.COMPACT, partitions),
         TopicSpec(ALERTS, Cleanup.DELETE, partitions, 4 * week),
+        TopicSpec(DECISIONS, Cleanup.COMPACT, partitions),
+        TopicSpec(ACTIONS, Cleanup.DELETE, partitions, 4 * week),
+        # A rules file of the largest size, as JSON, is more than Kafka takes by default.
+        TopicSpec(RULES, Cleanup.COMPACT, 1, None, 4 * 1024 * 1024),
+        TopicSpec(SILENCES, Cleanup.COMPACT, 1),
         # Twice what Kafka takes by default: the largest input record and the headers that say why it is here.
         TopicSpec(DEADLETTERS, Cleanup.DELETE, partitions, 4 * week, 2 * 1024 * 1024),
         TopicSpec(changelog(app_id, CUSTOMERS_TABLE), Cleanup.COMPACT, partitions),

@@ -33,6 +33,13 @@ CONTENT: Final = {
     topics.CLAIMS: ("none", "claims and marks on their way into one order"),
     topics.METRICS: ("slice", "output: values by metric and window"),
     topics.ALERTS: ("fingerprint", "output: alerts as CloudEvents"),
+    topics.DECISIONS: (
+        "fingerprint and stage",
+        "output: why a rule did or did not lead to an alert, the newest of each",
+    ),
+    topics.ACTIONS: ("fingerprint", "input: what became of alerts, from those who act on them"),
+    topics.RULES: ("moment from which they hold", "versions of the rules, from `cx rules apply`"),
+    topics.SILENCES: ("id", "silences, from `cx silences add`"),
     topics.DEADLETTERS: ("as it came", "output: refused records with reasons"),
     topics.CUSTOMERS_TABLE: ("customer", "changelog: state of each customer"),
     topics.PANES_TABLE: ("source and cell", "changelog: cells that are not closed yet"),
