@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from stream.measures.declare import Declarations
+from stream.measures.plans import EVER, window
 
 if TYPE_CHECKING:
     from stream.alerting.templates import Template
@@ -153,7 +154,8 @@ class MetricRule(Rule):
     (rolling, or shifted as ``1h@7d,14d``). ``resolve_at`` None: it resolves where it no longer crosses.
     The value is handed to the evaluation with its interval at this rule's ``confidence``.
 
-    Of the other kinds ``threshold`` is 0 and ``change``, ``burn`` or ``no_data_ms`` says more. ``fdr``: the
+    Of the other kinds ``threshold`` is 0 and ``change``, ``burn`` or ``no_data_ms`` says more; ``window`` is then
+    the reference of the change, the long window of the first burn line, or one as long as the silence. ``fdr``: the
     share of false alerts among those over all slices is at most this (``anytime`` only). ``keep_firing_ms``:
     it goes on that long after the end was first seen. ``renotify_ms`` 0: told once. ``drivers``: dimensions
     over whose members a change is decomposed.
@@ -178,6 +180,18 @@ class MetricRule(Rule):
     keep_firing_ms: int = 0
     renotify_ms: int = 0
     drivers: tuple[str, ...] = ()
+
+    @property
+    def windows(self) -> tuple[str, ...]:
+        """Names of all windows it looks at, its own first, each once."""
+        names = [self.window]
+        if self.baseline is not None:
+            names.append(self.baseline)
+        if self.change is not None:
+            names.append(self.change.reference)
+        for line in self.burn.lines if self.burn is not None else ():
+            names += (line.long, line.short)
+        return tuple(dict.fromkeys(names))
 
     def covers(self, slice_: dict[str, str]) -> bool:
         """Whether this rule judges the slice: the same dimensions, and ``where`` holds."""
@@ -348,6 +362,8 @@ class RuleBook:
     history_rules: tuple[HistoryRule, ...] = ()
     hygiene: Hygiene = field(default_factory=Hygiene)
     declared: Declarations = field(default_factory=Declarations)
+    #: Of annotations that are in one language: what numbers in them look like.
+    language: str = "en"
     _by_slice: dict[str, tuple[MetricRule, ...]] = field(default_factory=dict, repr=False, compare=False)
     _shared: dict[tuple[str, ...], tuple[MetricRule, ...]] = field(
         default_factory=dict, repr=False, compare=False
@@ -360,10 +376,22 @@ class RuleBook:
         The whole, ``()``, is always kept and is left out here.
         """
         wanted = {tuple(sorted(grouping)) for grouping in self.slices}
-        wanted.update(rule.grouping for rule in self.metric_rules)
+        for rule in self.metric_rules:
+            wanted.add(rule.grouping)
+            wanted.update(tuple(sorted((*rule.grouping, driver))) for driver in rule.drivers)
         wanted.update(tuple(sorted(name for name, _ in goal.where)) for goal in self.declared.goals)
         wanted.update(experiment.grouping for experiment in self.declared.experiments)
         return tuple(sorted(wanted - {()}))
+
+    @property
+    def windows(self) -> tuple[str, ...]:
+        """Windows that rules look at and that are not published: to be kept for judging, in plans' syntax.
+
+        Rolling ones, the shortest first, then shifted ones. A goal may ask for the same shifted ones.
+        """
+        names = {name for rule in self.metric_rules for name in rule.windows}
+        names -= {EVER, *self.declared.windows}
+        return tuple(sorted(names, key=lambda name: ("@" in name, window(name, 1).length_ms, name)))
 
     def rules_for(self, slice_key: str) -> tuple[MetricRule, ...]:
         """The metric rules that judge a slice, given its key (canonical JSON, ``{}`` for the whole)."""
