@@ -10,7 +10,9 @@ from schemas.metrics import Interval
 from schemas.record import DimensionName, Number, Wire
 from schemas.times import Time
 
-State = Literal["firing", "resolved", "amended", "withdrawn"]
+State = Literal["firing", "resolved", "amended", "withdrawn", "no_data"]
+"""``amended``: late data changed the claim. ``withdrawn``: late data removed it. ``no_data``: it fired, and
+nothing is heard any more."""
 
 
 class Claim(Wire):
@@ -84,12 +86,14 @@ class Alert(Wire):
     at_risk: AtRisk | None = None
     action: Action | None = None
     hold_out: bool = Field(default=False, description="true where acting is withheld, to measure its worth")
+    links: dict[str, str] = Field(default_factory=dict, description="name -> address, e.g. of a dashboard")
+    group: str | None = Field(None, description="alerts of one group are told together")
 
 
 class AlertEvent(CloudEvent):
     """The value of a ``cx.alerts`` record."""
 
-    type: Annotated[str, Field(pattern=r"^cx\.alert\.(firing|resolved|amended|withdrawn)\.v1$")]
+    type: Annotated[str, Field(pattern=r"^cx\.alert\.(firing|resolved|amended|withdrawn|no_data)\.v1$")]
     time: Time
     subject: NonEmpty = Field(description="`nps{segment=vip}`, or `customer:ID`")
     severitytext: str = Field(description="the rule's severity")

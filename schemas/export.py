@@ -12,14 +12,18 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from schemas.action import ActionTaken
 from schemas.alert import AlertEvent
 from schemas.cloudevent import RecordEvent
 from schemas.deadletter import DeadLetterHeaders
+from schemas.decision import Decision
 from schemas.metrics import Metrics
 from schemas.reply import Reply
+from schemas.rules import RulesVersion
+from schemas.silence import Silence
 from schemas.touchpoint import Touchpoint
 
-VERSION: Final = "1.1.0"
+VERSION: Final = "1.2.0"
 """Of the contracts, not of the program: additions raise the minor, anything else the major number."""
 
 MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
@@ -30,6 +34,10 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "metrics": Metrics,
         "alert": AlertEvent,
         "deadletter": DeadLetterHeaders,
+        "decision": Decision,
+        "action": ActionTaken,
+        "rules": RulesVersion,
+        "silence": Silence,
     }
 )
 """Name of each document -> the model it is generated from."""
@@ -50,6 +58,16 @@ _CHANNELS: Final[dict[str, tuple[str, str, str, tuple[str, ...], str]]] = {
         ("deadletter",),
         "Refused records, unchanged; the headers say why.",
     ),
+    "decisions": (
+        "cx.decisions",
+        "send",
+        "fingerprint|stage",
+        ("decision",),
+        "Why a rule did or did not lead to an alert, compacted.",
+    ),
+    "actions": ("cx.actions", "receive", "the fingerprint", ("action",), "What became of alerts."),
+    "rules": ("cx.rules", "receive", "valid_from, in UTC", ("rules",), "Versions of the rules, compacted."),
+    "silences": ("cx.silences", "receive", "the id", ("silence",), "Silences, compacted."),
 }
 
 

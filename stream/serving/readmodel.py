@@ -11,7 +11,7 @@ workers and repeated messages cannot turn the clock back. Keys:
 `REDIS_METRICS`                       hash    slice key -> ``cx.metrics`` object
 `REDIS_METRICS` ``:versions``         hash    slice key -> ``as_of_ms * 2 + final``
 `REDIS_ALERTS`                        hash    fingerprint -> newest ``cx.alerts`` object while it fires
-`REDIS_ALERTS` ``:versions``          zset    fingerprint -> ``as_of_ms * 4 + rank of the state``
+`REDIS_ALERTS` ``:versions``          zset    fingerprint -> ``as_of_ms * 8 + rank of the state``
 `REDIS_RECENT`                        stream  every ``cx.alerts`` object, the newest thousand or so
 `REDIS_WRITER` ``:`` writer           string  there as long as nobody emptied Redis
 ====================================  ======  =========================================================
@@ -44,7 +44,7 @@ REDIS_METRICS_VERSIONS: Final = f"{topics.REDIS_METRICS}:versions"
 REDIS_ALERTS_VERSIONS: Final = f"{topics.REDIS_ALERTS}:versions"
 REDIS_WRITER: Final = "cx:readmodel:writer"
 
-_STATE_RANK = {"firing": 0, "amended": 1, "resolved": 2, "withdrawn": 3}
+_STATE_RANK = {"firing": 0, "amended": 1, "no_data": 2, "resolved": 3, "withdrawn": 4}
 _ENDED = ("resolved", "withdrawn")
 _KEEP_RECENT = 1_000  # entries of the stream
 _KEEP_ALERTS = 10_000  # fingerprints remembered; a customer's alerts never resolve, so they need a bound
@@ -185,7 +185,7 @@ class ReadModel:
 
     def offer_alert(self, fingerprint: str, state: str, as_of_ms: int, payload: bytes) -> None:
         """A ``cx.alerts`` object as published; an unknown state counts as firing, a repeat as nothing."""
-        version = as_of_ms * 4 + _STATE_RANK.get(state, 0)
+        version = as_of_ms * 8 + _STATE_RANK.get(state, 0)
         known = self._versions.pop(fingerprint, -1)
         self._versions[fingerprint] = max(known, version)
         if version <= known:

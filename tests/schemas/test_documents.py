@@ -72,6 +72,11 @@ def test_old_messages_still_parse(name: str, message: dict[str, Any]) -> None:
         ("metrics", {"slice": {"shoe_size": "44"}}),
         ("alert", {"type": "cx.alert.shouted.v1"}),
         ("deadletter", {"reason": "because"}),
+        ("decision", {"stage": "elsewhere"}),
+        ("action", {"status": "thought about"}),
+        ("rules", {"rules": ""}),
+        ("silence", {"matchers": []}),
+        ("silence", {"id": "not an id"}),
     ],
 )
 def test_schema_and_model_refuse_alike(name: str, change: dict[str, Any]) -> None:
@@ -86,7 +91,15 @@ def test_schema_and_model_refuse_alike(name: str, change: dict[str, Any]) -> Non
 def test_asyncapi_names_the_topics_of_the_program() -> None:
     """Every public topic is a channel of the AsyncAPI document, and no other."""
     addresses = {channel["address"] for channel in asyncapi()["channels"].values()}
-    assert addresses == {*topics.INPUTS, topics.METRICS, topics.ALERTS, topics.DEADLETTERS}
+    assert addresses == {
+        *topics.INPUTS,
+        topics.ACTIONS,
+        *topics.FEEDS,
+        topics.METRICS,
+        topics.ALERTS,
+        topics.DECISIONS,
+        topics.DEADLETTERS,
+    }
 
 
 def test_asyncapi_references_resolve() -> None:

@@ -16,6 +16,7 @@ from schemas import (
     Metrics,
     Reason,
     Reply,
+    Silence,
     Touchpoint,
     format_ms,
     to_ms,
@@ -142,3 +143,12 @@ def test_reasons_are_documented() -> None:
     for reason in Reason:
         assert reason.value.replace("_", "").isalpha()
         assert f'    {reason.name} = "{reason.value}"\n    """' in source
+
+
+def test_a_silence_does_not_end_before_it_starts() -> None:
+    """Times the wrong way round are refused; one that ends as it starts is one that was called off."""
+    at = 1_772_366_400_000
+    silence = {"id": "s", "matchers": ['a="b"'], "starts_at": at, "author": "ada", "comment": "why"}
+    assert Silence.model_validate({**silence, "ends_at": at}).matchers == ('a="b"',)
+    with pytest.raises(ValueError, match="must not be before"):
+        Silence.model_validate({**silence, "ends_at": at - 1})

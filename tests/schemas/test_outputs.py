@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from schemas import AlertEvent, Metrics
+from schemas import Decision as DecisionRecord
 from schemas.export import json_schema
-from stream.alerting.claims import Action, Claim, fingerprint
+from stream.alerting.claims import Action, Claim, Decision, fingerprint
+from stream.alerting.decisions import encode_decisions
 from stream.alerting.events import encode_event
 from stream.measures import Stats, add, all_values, observation
 
@@ -67,3 +69,16 @@ def test_alerts_fit_the_alert_contract(
     assert event.data.fingerprint == mark
     assert event.data.claim.model_dump(exclude_unset=True) == figures
     jsonschema.validate(json.loads(encoded), json_schema("alert"), cls=jsonschema.Draft202012Validator)
+
+
+def test_decisions_fit_the_decision_contract() -> None:
+    """A decision as published fits the model and its document; its key is fingerprint and stage, the last wins."""
+    first = Decision("judge", "A", "f-1", {"segment": "vip"}, "not_enough_replies", 9, 5, {"n": 3})
+    last = msgspec.structs.replace(first, reason="ok", as_of_ms=10, since_ms=10)
+    lane = msgspec.structs.replace(first, stage="lane", reason="silenced")
+    encoded = encode_decisions([first, lane, last])
+    assert list(encoded) == [b"f-1|judge", b"f-1|lane"]
+    assert [json.loads(value)["reason"] for value in encoded.values()] == ["ok", "silenced"]
+    for value in encoded.values():
+        assert DecisionRecord.model_validate_json(value).fingerprint == "f-1"
+        jsonschema.validate(json.loads(value), json_schema("decision"), cls=jsonschema.Draft202012Validator)

@@ -104,6 +104,20 @@ async def test_alerts_are_active_until_resolved_and_stay_in_the_recent_ones(
         assert [one["id"] for one in reader.recent_alerts(after=recent.position).alerts] == ["d"]
 
 
+async def test_an_alert_of_which_nothing_is_heard_stays_active(redis_process: RedisProcess) -> None:
+    """Neither amended nor no_data ends an alert; withdrawn does, and nothing of that moment comes after it."""
+    async with running(redis_process) as model:
+        for at, (state, name) in enumerate([("firing", "a"), ("amended", "b"), ("no_data", "c")]):
+            model.offer_alert("f1", state, 1_000 + at // 2, alert(name))
+        await written(model)
+        reader = Reader(redis_process.url)
+        assert reader.active_alerts() == {"f1": {"id": "c"}}
+        model.offer_alert("f1", "withdrawn", 1_001, alert("d"))
+        model.offer_alert("f1", "no_data", 1_001, alert("c"))
+        await written(model)
+        assert reader.active_alerts() == {}
+
+
 async def test_active_alerts_in_redis_are_bounded(
     redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
