@@ -87,6 +87,7 @@ class Pending:
         self._cells: dict[str, dict[At, PendingCell]] = {}
         self._folds: dict[int, list[tuple[str, At]]] = {}
         self._kept: dict[str, set[tuple[str, At]]] = {}  # source -> folded, but not closed by itself
+        self._added_up: dict[int, dict[int, dict[str, Stats]]] = {}
 
     def offer(self, partial: Partial, frontier: int) -> bool:
         """Take a partial; False when it says nothing new."""
@@ -127,7 +128,7 @@ class Pending:
 
     def fold(self, known: int) -> dict[int, dict[str, Stats]]:
         """What becomes known at the closing of ``known``: pane -> slice key -> sums (frozen, not empty)."""
-        arrived: dict[int, dict[str, Stats]] = {}
+        arrived = self._added_up.pop(known, {})
         for slice_key, at in self._folds.pop(known, ()):
             cell = self._cells[slice_key][at]
             source, pane, known_there = at
@@ -142,6 +143,11 @@ class Pending:
             else:
                 self._kept.setdefault(source, set()).add((slice_key, at))
         return arrived
+
+    def put(self, known: int, cells: dict[int, dict[str, Stats]]) -> None:
+        """Take what becomes known at the closing of ``known``, from all sources; it is ours from now on."""
+        self._added_up[known] = cells
+        self._schedule(known)
 
     def open_cells(self, slice_key: str, frontier: int) -> Iterator[tuple[int, Stats]]:
         """(pane, sums not folded yet) of a slice."""

@@ -119,6 +119,19 @@ class MetricsPartition:
         self._take_changes(changes, written, ended)
         return changes
 
+    def closed(self, cells: Mapping[int, dict[int, dict[str, Stats]]], instant: int) -> MetricsChanges:
+        """Judge everything up to ``instant``: for files, as ``run``, with arguments as of ``Windows.closed``.
+
+        Of the changes there are the claims, the decisions and the lane's mark; nothing is published or written.
+        """
+        changes = MetricsChanges()
+        before = self._windows.frontier
+        for closing in self._windows.closed(cells, instant):
+            self._judge(closing, changes, {}, {})
+        if self._windows.frontier > before:
+            changes.mark_ms = self._windows.frontier * self._pane_ms
+        return changes
+
     def provisional(self) -> Iterator[MetricsRecord]:
         """Values so far of the slices of which something was heard since last asked, one by one."""
         windows = self._windows
