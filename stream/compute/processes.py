@@ -11,7 +11,8 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from schemas.times import MAX_MS
-from stream.compute.lines import Reader, Unreadable, tail
+from stream.compute.lines import Unreadable, tail
+from stream.compute.reading import Reading
 from stream.compute.share import NAMED, Share, ShareResult
 from stream.deployment import load_book, pipeline_config
 from stream.intake import Event, decode
@@ -30,14 +31,10 @@ if TYPE_CHECKING:
 
 #: Files smaller than this together are not worth a second process.
 WORTH_BYTES: Final = 4 << 20
-#: Records that may wait for the other topic before each topic is read by itself.
-MUCH_KEPT: Final = 50_000
 #: How much of a file's end is looked at, to guess at the newest event.
 _TAIL_BYTES: Final = 1 << 18
 #: How often a process says how far it is.
 _TOLD_BYTES: Final = 4 << 20
-#: Bytes of a line that are looked at, at least.
-_LONGEST: Final = 16 << 20
 
 _End = Any  # a multiprocessing connection, either way
 
@@ -128,12 +125,7 @@ def compute(
 def read_share(
     job: Job, partitions: Sequence[int], instant: int, advance: Callable[[int], None]
 ) -> tuple[Share, list[int]]:
-    """One share with all lines taken; and the line at which each file begins.
-
-    Lines of both topics are read together as long as they come in the order of their times, more or less. When
-    one topic gets far ahead of the other, each is read by itself from there on, the one that lags first: so
-    what waits to be merged stays bounded, and the order is that of two topics that were full from the start.
-    """
+    """One share with all lines taken; and the line at which each file begins."""
     config = pipeline_config(job.settings, load_book(job.settings))
     share = Share(
         partitions,
@@ -142,23 +134,10 @@ def read_share(
         strays=0 in partitions,
         now_ms=job.now_ms,
     )
-    topics = config.topics
-    reader = Reader(job.files, max(_LONGEST, config.limits.max_bytes + 1))
-    readers = dict.fromkeys(topics, reader)
-    left = list(topics)
-    together = True
-    while left:
-        takes = topics if together else (min(left, key=share.kept),)
-        block = readers[takes[0]].next()
-        if block is None:
-            left = [topic for topic in left if topic not in takes]
-            continue
-        share.take(block.first, block.lines, topics=takes, waiting=left)
-        if together and max(map(share.kept, topics)) > MUCH_KEPT:
-            together = False
-            readers[topics[0]] = reader.fork()
-        advance(min(each.bytes_read for each in readers.values()))
-    return share, reader.starts
+    reading = Reading(job.files, config.limits.max_bytes, config.topics)
+    while reading.step(share):
+        advance(reading.bytes_read)
+    return share, reading.starts
 
 
 def _named(found: list[ShareResult]) -> Iterator[tuple[int, str, str]]:

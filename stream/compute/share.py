@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -20,15 +20,20 @@ from stream.customers import Customer
 from stream.customers import encode as encode_customer
 from stream.intake import partition_of, route
 from stream.intake.routing import read_head
+from stream.measures.panes import SourcePanes
 from stream.measures.stats import CUSTOMERS, Stats, add
 from stream.measures.wanted import window_config
 from stream.measures.windows import Windows
 from stream.pipeline import CustomersPartition, PipelineConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from stream.measures import Groupings, PaneConfig, SourcePanes
+    from stream.alerting.customer_rules import CustomerRules
+    from stream.measures import Groupings, PaneConfig
+    from stream.pipeline import CustomersChanges
+
+P = TypeVar("P", bound=SourcePanes)
 
 #: Records of a partition that are taken in at once, so that they stay in the processor's cache.
 RUN: Final = 512
@@ -81,57 +86,64 @@ class ShareResult(msgspec.Struct, array_like=True):
     cells: dict[str, dict[int, Stats]]
 
 
-class _Part:
-    """One partition of both topics, and the lines that are to go in next, touchpoints and replies."""
-
-    def __init__(self, partition: int, config: PipelineConfig, alike: Alike, capacity: int) -> None:
-        self.collectors: list[Collector] = []
-
-        def panes(source: str, policy: PaneConfig, groupings: Groupings) -> SourcePanes:
-            self.collectors.append(Collector(source, policy, groupings, alike, capacity))
-            return self.collectors[-1]
-
-        self.alive: dict[str, Customer] = {}
-        self.packed: dict[bytes, bytes] = {}
-        self.core = CustomersPartition(
-            partition, config, None, self.packed, {}, alive=self.alive, source_panes=panes
-        )
-        self.fresh: tuple[list[Line], list[Line]] = ([], [])
-
-
-class Share:
-    """Some partitions, over both topics.
+class Part(Generic[P]):
+    """One partition of both topics, and the lines that are to go in next, touchpoints and replies.
 
     Args:
-        partitions: their numbers.
+        partition: its number.
         config: what decides the outcome.
-        instant: number of panes that are final at the end; a guess will do, as long as it proves right.
-        strays: whether lines of no customer are counted here; exactly one share of all does.
-        now_ms: what the events' times are compared with, to find those too early; None: with nothing.
+        panes: makes the panes of a source.
+        rules: rules on customers, compiled.
     """
 
     def __init__(
         self,
-        partitions: Iterable[int],
+        partition: int,
         config: PipelineConfig,
-        instant: int,
-        *,
-        strays: bool,
-        now_ms: int | None = None,
+        panes: Callable[[str, PaneConfig, Groupings], P],
+        rules: CustomerRules | None = None,
     ) -> None:
-        windows = window_config(config.declared, config.panes.pane_ms)
-        alike = Alike(Windows(0, windows, ()), instant)
-        # Values do not depend on what else is known of a customer, and it is a quarter of the work.
-        config = replace(config, customers=replace_struct(config.customers, profile=False))
+        self.sources: list[P] = []
+
+        def kept(source: str, policy: PaneConfig, groupings: Groupings) -> P:
+            self.sources.append(panes(source, policy, groupings))
+            return self.sources[-1]
+
+        self.alive: dict[str, Customer] = {}
+        self.packed: dict[bytes, bytes] = {}
+        self.core = CustomersPartition(
+            partition, config, rules, self.packed, {}, alive=self.alive, source_panes=kept
+        )
+        self.fresh: tuple[list[Line], list[Line]] = ([], [])
+
+
+class Intake(Generic[P]):
+    """Lines, put before the cores of their partitions as ``cx send`` and the agents would put them.
+
+    Args:
+        parts: some partitions, over both topics, by number.
+        config: what decides the outcome.
+        strays: whether lines of no customer are counted here; exactly one share of all does.
+        now_ms: what the events' times are compared with, to find those too early; None: with nothing.
+
+    Attributes:
+        verdicts: records by verdict: applied, duplicate, late, deadletter.
+        reasons: those that were not taken, by reason.
+        refused: the first of those, in order.
+    """
+
+    def __init__(
+        self, parts: dict[int, Part[P]], config: PipelineConfig, *, strays: bool, now_ms: int | None = None
+    ) -> None:
         self._config = config
-        self._parts = {number: _Part(number, config, alike, windows.customers) for number in partitions}
+        self._parts = parts
         self._stray = next(iter(self._parts.values())) if strays else None
         self._timestamp = _NO_CLOCK if now_ms is None else now_ms
         self._places: dict[str, _Place] = {}
         self._alive = ALIVE // max(len(self._parts), 1)
-        self._verdicts: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
-        self._refused: list[Refused] = []
+        self.verdicts: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.refused: list[Refused] = []
 
     def take(
         self, first: int, lines: Sequence[bytes], *, topics: Sequence[str], waiting: Sequence[str]
@@ -168,29 +180,6 @@ class Share:
         """Records of a topic that wait for the other topic."""
         return sum(part.core.kept(topic) for part in self._parts.values())
 
-    def finish(self) -> int:
-        """All lines were taken: the pane of the newest event here; -1 without any."""
-        for part in self._parts.values():
-            self._run(part, ())
-            part.alive.clear()
-            part.packed.clear()
-        return max((c.newest for part in self._parts.values() for c in part.collectors), default=-1)
-
-    def result(self) -> ShareResult:
-        """After ``finish``: what all lines come to, if the newest event of all shares proves the instant right."""
-        cells: dict[str, dict[int, Stats]] = {}
-        others: set[str] = set()
-        for collector in [collector for part in self._parts.values() for collector in part.collectors]:
-            for slices, pane, key, vec in collector.sums():
-                for slice_key in slices:
-                    add(cells.setdefault(slice_key, {}).setdefault(pane, {}), key, vec)
-            for slice_key, customers in collector.customers():
-                of_slice = cells.setdefault(slice_key, {})
-                for customer, pane in customers.items():
-                    of_slice.setdefault(pane, {}).setdefault(CUSTOMERS, []).append(customer)
-            others |= collector.overflow
-        return ShareResult(dict(self._verdicts), dict(self._reasons), self._refused, others, cells)
-
     def _place(self, line: bytes) -> tuple[_Place, bool]:
         """Where a line goes, and whether as a reply."""
         try:
@@ -207,20 +196,77 @@ class Share:
         self._places[customer] = place = () if part is None else part.fresh
         return place, reply
 
-    def _run(self, part: _Part, waiting: Sequence[str]) -> None:
+    def _run(self, part: Part[P], waiting: Sequence[str]) -> CustomersChanges:
+        """Take in what is there of a partition."""
         touchpoints, replies = self._config.topics
         batches = list(zip((touchpoints, replies), part.fresh, strict=True))
         changes = part.core.run([batch for batch in batches if batch[1]], waiting)
         for fresh in part.fresh:
             fresh.clear()
         for (_, verdict), n in changes.verdicts.items():
-            self._verdicts[verdict] += n
+            self.verdicts[verdict] += n
         for dead in changes.deadletters:
-            self._reasons[str(dead.reason)] += 1
-            self._refused.append(Refused(dead.record.offset, str(dead.reason), dead.detail))
-        if len(self._refused) > NAMED:  # partitions take turns, so they do not come in order
-            self._refused.sort(key=attrgetter("line"))
-            del self._refused[NAMED:]
+            self.reasons[str(dead.reason)] += 1
+            self.refused.append(Refused(dead.record.offset, str(dead.reason), dead.detail))
+        if len(self.refused) > NAMED:  # partitions take turns, so they do not come in order
+            self.refused.sort(key=attrgetter("line"))
+            del self.refused[NAMED:]
         if len(part.alive) > self._alive:
             part.packed.update((name.encode(), encode_customer(c)) for name, c in part.alive.items())
             part.alive.clear()
+        return changes
+
+
+class Share(Intake[Collector]):
+    """Some partitions, over both topics, and what their sums come to.
+
+    Args:
+        partitions: their numbers.
+        config: what decides the outcome.
+        instant: number of panes that are final at the end; a guess will do, as long as it proves right.
+        strays: as of ``Intake``.
+        now_ms: as of ``Intake``.
+    """
+
+    def __init__(
+        self,
+        partitions: Iterable[int],
+        config: PipelineConfig,
+        instant: int,
+        *,
+        strays: bool,
+        now_ms: int | None = None,
+    ) -> None:
+        windows = window_config(config.declared, config.panes.pane_ms)
+        alike = Alike(Windows(0, windows, ()), instant)
+        # Values do not depend on what else is known of a customer, and it is a quarter of the work.
+        config = replace(config, customers=replace_struct(config.customers, profile=False))
+
+        def panes(source: str, policy: PaneConfig, groupings: Groupings) -> Collector:
+            return Collector(source, policy, groupings, alike, windows.customers)
+
+        parts = {number: Part(number, config, panes) for number in partitions}
+        super().__init__(parts, config, strays=strays, now_ms=now_ms)
+
+    def finish(self) -> int:
+        """All lines were taken: the pane of the newest event here; -1 without any."""
+        for part in self._parts.values():
+            self._run(part, ())
+            part.alive.clear()
+            part.packed.clear()
+        return max((c.newest for part in self._parts.values() for c in part.sources), default=-1)
+
+    def result(self) -> ShareResult:
+        """After ``finish``: what all lines come to, if the newest event of all shares proves the instant right."""
+        cells: dict[str, dict[int, Stats]] = {}
+        others: set[str] = set()
+        for collector in [collector for part in self._parts.values() for collector in part.sources]:
+            for slices, pane, key, vec in collector.sums():
+                for slice_key in slices:
+                    add(cells.setdefault(slice_key, {}).setdefault(pane, {}), key, vec)
+            for slice_key, customers in collector.customers():
+                of_slice = cells.setdefault(slice_key, {})
+                for customer, pane in customers.items():
+                    of_slice.setdefault(pane, {}).setdefault(CUSTOMERS, []).append(customer)
+            others |= collector.overflow
+        return ShareResult(dict(self.verdicts), dict(self.reasons), self.refused, others, cells)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.compute import collector, compute, lines, processes, share
+from stream.compute import collector, compute, lines, processes, reading, share
 from stream.compute.collector import Alike
 from stream.measures.plans import Span
 from stream.measures.windows import Windows, plan
@@ -119,7 +119,7 @@ def test_how_the_work_is_cut_does_not_matter(
     monkeypatch.setattr(share, "ALIVE", alive)
     monkeypatch.setattr(collector, "LOOK_EVERY", 2)
     monkeypatch.setattr(collector, "ROLL_UP_FROM", 10)
-    monkeypatch.setattr(processes, "MUCH_KEPT", 40)
+    monkeypatch.setattr(reading, "MUCH_KEPT", 40)
     small = compute(job(setup, *files))
     assert [r.payload for r in small.metrics] == [r.payload for r in large.metrics]
     assert small.verdicts == large.verdicts
@@ -136,7 +136,7 @@ def test_what_waits_for_the_other_topic_stays_bounded(
     files = [written(tmp_path / "t.ndjson", touches), written(tmp_path / "r.ndjson", replies)]
     monkeypatch.setattr(lines, "BLOCK_BYTES", 10_000)
     monkeypatch.setattr(share, "RUN", 10)
-    monkeypatch.setattr(processes, "MUCH_KEPT", 200)
+    monkeypatch.setattr(reading, "MUCH_KEPT", 200)
     kept: list[int] = []
     take = share.Share.take
 
