@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stream.alerting.claims import Claim, Decision
     from stream.alerting.rules import RuleBook
     from stream.engine import BatchApp
+    from stream.feeds import Feeds
     from stream.pipeline import PipelineConfig
     from stream.serving import ReadModel, Telemetry
     from stream.settings import Settings
@@ -25,7 +26,10 @@ ALERT_HEADERS = [("content-type", CONTENT_TYPE.encode())]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The worker's app, settings, rules and outlets; ``readmodel`` None where there is no Redis."""
+    """The worker's app, settings, rules and outlets; ``readmodel`` None where there is no Redis.
+
+    ``book`` has the rules the worker started with; ``feeds`` the versions that come after, and the silences.
+    """
 
     app: BatchApp
     settings: Settings
@@ -33,6 +37,7 @@ class Context:
     book: RuleBook
     telemetry: Telemetry
     readmodel: ReadModel | None
+    feeds: Feeds
 
     async def publish(self, topic: str, records: list[Outgoing]) -> None:
         """Publish and wait until the brokers have it all."""

@@ -21,6 +21,7 @@ from stream.brokers.security import aiokafka_security, faust_security
 from stream.customers import stamp_of as customer_stamp
 from stream.deployment import load_book, pipeline_config
 from stream.engine import BatchApp
+from stream.feeds import Feeds
 from stream.serving import Health, OpsServer, ReadModel, Telemetry
 from stream.vitals import Vitals
 
@@ -73,7 +74,8 @@ class Worker:
             autodiscover=False,
             **faust_security(settings),
         )
-        context = Context(app, settings, config, book, self.telemetry, self.readmodel)
+        self.feeds = Feeds(settings, book, self.telemetry)
+        context = Context(app, settings, config, book, self.telemetry, self.readmodel, self.feeds)
         self.customers = CustomersAgent(
             context,
             app.batch_table(topics.CUSTOMERS_TABLE, source=topics.REPLIES, stamp_of=customer_stamp),
@@ -121,6 +123,10 @@ class Worker:
                     await self.metrics.provisional()
 
             @Service.task
+            async def _follow(service) -> None:  # noqa: N805
+                await self.feeds.follow()
+
+            @Service.task
             async def _idle(service) -> None:  # noqa: N805
                 while not service.should_stop:
                     await service.sleep(min(1.0, settings.idle_after_ms / 4000))
@@ -149,6 +155,7 @@ class Worker:
                 await self.readmodel.start()
             return await self._run_app()
         finally:
+            await self.feeds.stop()
             if self.readmodel is not None:
                 await self.readmodel.stop()
             await self.server.stop()
@@ -178,12 +185,13 @@ class Worker:
         return 1 if failed else 0
 
     async def _broker_ready(self) -> bool:
-        """Wait for the broker and check the topics; False when told to stop meanwhile."""
+        """Wait for the broker, check the topics and read the feeds; False when told to stop meanwhile."""
         layout = topics.layout(self.settings.app_id, self.settings.partitions)
         attempt = 0
         while not self._stop.is_set():
             try:
                 await admin.check(self.settings.brokers, layout, security=aiokafka_security(self.settings))
+                await self.feeds.start()
             except (admin.BrokerAway, KafkaError, OSError) as exc:
                 wait = RETRY_S[min(attempt, len(RETRY_S) - 1)]
                 self.vitals.broker_trouble = f"not reachable ({type(exc).__name__})"

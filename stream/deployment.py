@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stream import topics
-from stream.alerting.rules import RuleBook, load_rules
+from stream.alerting.kept import WAY_OUT, not_kept
+from stream.alerting.rules import RuleBook, RuleError, load_rules
 from stream.customers import SIGNALS, CustomerConfig
 from stream.intake import Limits
 from stream.measures import Groupings, PaneConfig, plan
@@ -29,20 +30,48 @@ def load_book(settings: Settings) -> RuleBook:
     except ValueError as exc:
         raise ValueError(f"CX_WINDOWS: {exc}") from None
     if settings.rules is None:
-        return RuleBook("", declared=Declarations(windows=windows, min_slice_n=settings.min_slice_n))
+        return silent_book(settings)
     try:
         text = settings.rules.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise ValueError(
             f"CX_RULES: {settings.rules} cannot be read as UTF-8 text ({type(exc).__name__})"
         ) from None
+    return read_rules(text, str(settings.rules), settings)
+
+
+def read_rules(text: str, filename: str, settings: Settings) -> RuleBook:
+    """The rules in a text, as this deployment would have them.
+
+    Raises:
+        RuleError: the text is wrong, with ``filename``, line, rule and field.
+    """
     return load_rules(
         text,
-        str(settings.rules),
-        windows=windows,
+        filename,
+        windows=settings.window_names,
         signals=SIGNALS,
         confidence=settings.confidence,
         min_slice_n=settings.min_slice_n,
+    )
+
+
+def read_version(text: str, filename: str, settings: Settings, kept: RuleBook) -> RuleBook:
+    """Rules that are to take the place of others while workers run, which started with ``kept``.
+
+    Raises:
+        RuleError: the text is wrong, or needs what is not kept: the message says all of it.
+    """
+    book = read_rules(text, filename, settings)
+    if wrong := not_kept(book, kept, silent_book(settings)):
+        raise RuleError(filename, 1, None, "", "\n  ".join(["needs what is not kept now:", *wrong, WAY_OUT]))
+    return book
+
+
+def silent_book(settings: Settings) -> RuleBook:
+    """What holds where no rules file says anything."""
+    return RuleBook(
+        "", declared=Declarations(windows=settings.window_names, min_slice_n=settings.min_slice_n)
     )
 
 

@@ -123,6 +123,10 @@ class Telemetry:
         """``n`` rule evaluations ended with this named reason."""
         self._decisions.labels(reason).inc(n)
 
+    def feed(self, topic: str, verdict: str, n: int = 1) -> None:
+        """``n`` records of ``cx.rules`` or ``cx.silences`` were ``applied``, ``refused`` or ``removed`` one."""
+        self._feeds.labels(topic, verdict).inc(n)
+
     def alert(self, alert: str, state: str, n: int = 1) -> None:
         """``n`` alerts of a rule were published in ``state``."""
         self._alerts.labels(alert, state).inc(n)
@@ -254,6 +258,12 @@ class Telemetry:
             "cx_alert_decisions_total",
             "Rule evaluations by the reason of their outcome.",
             ("reason",),
+            registry=self.registry,
+        )
+        self._feeds = Counter(
+            "cx_feed_records_total",
+            "Records of cx.rules and cx.silences by what became of them.",
+            ("topic", "verdict"),
             registry=self.registry,
         )
         self._alerts = Counter(
