@@ -10,7 +10,8 @@ import pytest
 from stream import topics
 from stream.customers import decode, stamp_of
 from tests.e2e import offline
-from tests.e2e.harness import Deployment, value
+from tests.e2e.harness import Deployment
+from tests.e2e.records import value
 from tests.e2e.traffic import LATE_HORIZON_MS, LATENESS_MS
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Worker processes on a real Kafka, records in and out, and how to know that everything has settled."""
+"""Worker processes on a real Kafka, and how to know that everything has settled."""
 
 from __future__ import annotations
 
@@ -10,26 +10,20 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from confluent_kafka import (
-    Consumer,
-    KafkaException,
-    Message,
-    Producer,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from stream import topics
 from stream.brokers import admin
 from stream.brokers.child import Child
 from stream.measures import Mark, decode_partial_or_mark
 from tests.conftest import in_thread
+from tests.e2e.records import consumer_of, read, value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import TracebackType
 
 PARTITIONS = 4
@@ -44,15 +38,6 @@ SETTINGS = {
     "CX_IDLE_AFTER_MS": "1500",
     "CX_PARTITIONS": str(PARTITIONS),
 }
-
-
-class ToSend(NamedTuple):
-    """A record for an input topic; ``truth`` travels as a header, for the offline computations."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    truth: str = "good"
 
 
 def until(what: str, condition: Callable[[], Any], within: float = 60.0) -> Any:
@@ -216,7 +201,7 @@ class Deployment:
         """Make a consumer that asks for the group's offsets and never joins it."""
         # Not the admin client: an error in its answer about offsets has ended the whole process.
         if self._asking is None:
-            self._asking = _consumer(self.bootstrap, self.app_id)
+            self._asking = consumer_of(self.bootstrap, self.app_id)
         return self._asking
 
     def close(self) -> None:
@@ -306,7 +291,7 @@ class Marks:
     def all_idle(self, ends: dict[tuple[str, int], int]) -> bool:
         """Whether every source has told every partition that it is idle, at its end."""
         if self._consumer is None:
-            self._consumer = _consumer(self._bootstrap)
+            self._consumer = consumer_of(self._bootstrap)
             self._consumer.assign([TopicPartition(topics.PARTIALS, p, 0) for p in range(PARTITIONS)])
         while batch := self._consumer.consume(10_000, timeout=0.2):
             for message in batch:
@@ -327,102 +312,3 @@ class Marks:
             self._consumer.close()
             self._consumer = None
             self.newest.clear()
-
-
-def value(message: Message) -> bytes:
-    """A record's value; empty for a tombstone."""
-    held = message.value()
-    return held if isinstance(held, bytes) else b""
-
-
-def _consumer(bootstrap: str, group: str | None = None) -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": group or f"e2e-{uuid.uuid4().hex}",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "log_level": 0,
-        }
-    )
-
-
-def read(bootstrap: str, topic: str) -> list[Message]:
-    """Everything in a topic, partition by partition in offset order."""
-    consumer = _consumer(bootstrap)
-    found: list[Message] = []
-    try:
-        for partition in sorted(consumer.list_topics(topic, timeout=20).topics[topic].partitions):
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)
-            if low == high:
-                continue
-            consumer.assign([TopicPartition(topic, partition, low)])
-            deadline = time.monotonic() + 60
-            # The position passes the end even where compaction has left no last record.
-            while consumer.position([TopicPartition(topic, partition)])[0].offset < high:
-                assert time.monotonic() < deadline, f"{topic}/{partition} cannot be read to its end"
-                found += [m for m in consumer.consume(10_000, timeout=0.2) if m.error() is None]
-    finally:
-        consumer.close()
-    return found
-
-
-class Feed:
-    """A producer of input records; keys go where every Kafka client would put them."""
-
-    def __init__(self, bootstrap: str, compression: str = "none") -> None:
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "partitioner": "murmur2_random",
-                "compression.type": compression,
-                "linger.ms": 20,
-                "enable.idempotence": True,
-                "queue.buffering.max.messages": 1_000_000,
-                "log_level": 0,
-            }
-        )
-        self.sent = 0
-
-    def send(self, records: Iterable[ToSend]) -> None:
-        """Hand records over; ``flush`` to know that they are there."""
-        for record in records:
-            self._producer.produce(
-                record.topic,
-                record.value,
-                record.key,
-                headers=[("truth", record.truth.encode())],
-            )
-            self.sent += 1
-            if not self.sent % 100:
-                self._producer.poll(0)
-
-    @property
-    def waiting(self) -> int:
-        """Records handed over that the broker has not confirmed."""
-        return len(self._producer)
-
-    def flush(self) -> None:
-        """Wait until the broker has all of it."""
-        self._producer.poll(0)
-        assert self._producer.flush(60) == 0
-
-
-def send(bootstrap: str, records: Iterable[ToSend]) -> int:
-    """Send records and wait until the broker has them; returns how many."""
-    feed = Feed(bootstrap)
-    feed.send(records)
-    feed.flush()
-    return feed.sent
-
-
-def chunks(records: Iterator[ToSend], size: int) -> Iterator[list[ToSend]]:
-    """Records in lists of ``size``."""
-    chunk: list[ToSend] = []
-    for record in records:
-        chunk.append(record)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

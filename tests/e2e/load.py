@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from tests.e2e.harness import Feed, chunks
+from tests.e2e.records import Feed, chunks
 from tests.e2e.traffic import traffic
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from schemas import DeadLetterHeaders
 from stream import topics
-from tests.e2e.harness import Deployment, Feed, ToSend, chunks
+from tests.e2e.harness import Deployment
+from tests.e2e.records import Feed, ToSend, chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

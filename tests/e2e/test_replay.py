@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.harness import Deployment, send
+from tests.e2e.harness import Deployment
+from tests.e2e.records import send
 from tests.e2e.traffic import POLICY, RULES, traffic
 
 if TYPE_CHECKING:

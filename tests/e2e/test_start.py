@@ -16,7 +16,8 @@ from stream.brokers.embedded import _redis_server
 from stream.brokers.kafka import free_port
 from stream.topics import Cleanup, TopicSpec
 from tests.conftest import in_thread
-from tests.e2e.harness import Deployment, send, until
+from tests.e2e.harness import Deployment, until
+from tests.e2e.records import send
 from tests.e2e.traffic import traffic
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stream import topics
-from tests.e2e.harness import Deployment, ToSend, send
+from tests.e2e.harness import Deployment
+from tests.e2e.records import ToSend, send
 
 if TYPE_CHECKING:
     from pathlib import Path

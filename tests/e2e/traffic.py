@@ -13,7 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from stream.topics import REPLIES, TOUCHPOINTS
-from tests.e2e.harness import ToSend
+from tests.e2e.records import ToSend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
