@@ -5,9 +5,10 @@ from __future__ import annotations
 from .contribute import Contributor, Telling
 from .fold import APPLIED, DUPLICATE, REPLAYED, TOPIC_CODES, fold, was_applied
 from .identity import customer_hash
-from .risk import PRIOR, Risk, churn_risk
+from .risk import PRIOR, Churn, churn_probability
 from .signals import SIGNALS, signals
 from .state import Customer, CustomerConfig, decode, encode, stamp_of
+from .value import ValueModel
 
 __all__ = [
     "APPLIED",
@@ -16,12 +17,13 @@ __all__ = [
     "REPLAYED",
     "SIGNALS",
     "TOPIC_CODES",
+    "Churn",
     "Contributor",
     "Customer",
     "CustomerConfig",
-    "Risk",
     "Telling",
-    "churn_risk",
+    "ValueModel",
+    "churn_probability",
     "customer_hash",
     "decode",
     "encode",

@@ -7,8 +7,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from .fold import MONEY_UNITS, OPEN, OPENED
-from .risk import churn_risk
+from .risk import churn_probability
 from .state import DAY_MS, CustomerConfig
+from .value import WEEK_MS, expected_purchases, expected_spend, p_alive
 
 if TYPE_CHECKING:
     from .state import Customer
@@ -47,7 +48,10 @@ SIGNALS: Final[dict[str, str]] = {
     "days_since_nps": "days since the newest nps reply",
     "days_since_csat": "days since the newest csat reply",
     "days_since_ces": "days since the newest ces reply",
-    "churn_risk": "0..1 by a declared prior over these signals: an order, not a calibrated probability",
+    "churn_probability": "0..1 by a declared prior over the signals above: an order, not calibrated",
+    "p_alive": "probability that the customer still buys; 1 as long as there was one purchase only",
+    "expected_purchases": "purchases expected within the next 39 weeks",
+    "expected_value": "money expected from them, in the currency of spend",
 }
 
 _DEFAULTS: Final = CustomerConfig()
@@ -86,11 +90,14 @@ def signals(
     if _SCORES in groups:
         _put_scores(out, c, now_ms)
     if groups is _ALL and c.events:
-        out["churn_risk"] = churn_risk(_complete(out)).value
+        out["churn_probability"] = churn_probability(_complete(out)).value
+    if only is None or not only.isdisjoint(_VALUE):
+        _put_value(out, c, now_ms, config)
     return out
 
 
-_RISK: Final = frozenset({"churn_risk"})
+_RISK: Final = frozenset({"churn_probability"})
+_VALUE: Final = frozenset({"p_alive", "expected_purchases", "expected_value"})
 _TICKETS: Final = frozenset(name for name in SIGNALS if name.endswith(("_tickets", "ticket_days")))
 _PURCHASES: Final = frozenset(
     {"frequency", "recency_days", "days_since_first_purchase", "spend", "mean_spend", "currencies"}
@@ -100,7 +107,7 @@ _SCORES: Final = frozenset(
     for name in SIGNALS
     if name.startswith("last_") or name in {f"days_since_{metric}" for metric in _PLACED}
 )
-_ACTIVITY: Final = frozenset(SIGNALS) - _RISK - _TICKETS - _PURCHASES - _SCORES
+_ACTIVITY: Final = frozenset(SIGNALS) - _RISK - _VALUE - _TICKETS - _PURCHASES - _SCORES
 _ALL: Final[tuple[frozenset[str], ...]] = (_ACTIVITY, _TICKETS, _PURCHASES, _SCORES)
 
 
@@ -216,11 +223,28 @@ def _put_purchases(out: Signals, c: Customer, now_ms: int, config: CustomerConfi
         return
     out["recency_days"] = (now_ms - c.last_purchase_ms) / DAY_MS
     out["days_since_first_purchase"] = (now_ms - c.first_purchase_ms) / DAY_MS
-    units: int | None = None
-    if config.currency is not None:
-        units = c.spend.get(config.currency)
-    elif len(c.spend) == 1:
-        units = next(iter(c.spend.values()))
+    units = _units(c, config)
     if units is not None:
         out["spend"] = units / MONEY_UNITS
         out["mean_spend"] = units / MONEY_UNITS / c.purchases
+
+
+def _units(c: Customer, config: CustomerConfig) -> int | None:
+    """Money spent in the declared or the customer's only currency."""
+    if config.currency is not None:
+        return c.spend.get(config.currency)
+    return next(iter(c.spend.values())) if len(c.spend) == 1 else None
+
+
+def _put_value(out: Signals, c: Customer, now_ms: int, config: CustomerConfig) -> None:
+    if c.last_purchase_ms is None or c.first_purchase_ms is None:
+        return
+    model = config.value
+    n = c.purchases
+    recency = (c.last_purchase_ms - c.first_purchase_ms) / WEEK_MS
+    age = (now_ms - c.first_purchase_ms) / WEEK_MS
+    out["p_alive"] = p_alive(model, n - 1, recency, age)
+    purchases = out["expected_purchases"] = expected_purchases(model, n - 1, recency, age)
+    units = _units(c, config)
+    if units is not None:
+        out["expected_value"] = purchases * expected_spend(model, n, units / MONEY_UNITS / n)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from .journeys import Fact, Held, Moment
+from .value import ValueModel
 
 DAY_MS: Final = 24 * 3600 * 1000
 
@@ -65,6 +66,8 @@ class CustomerConfig(msgspec.Struct, frozen=True):
     #: Contributions remembered that may not have reached the panes yet; a batch with more of one customer
     #: loses those beyond.
     max_journal: int = 1000
+    #: What customers are expected to buy and spend yet.
+    value: ValueModel = ValueModel()
 
     def __post_init__(self) -> None:
         """Refuse limits that cannot work."""

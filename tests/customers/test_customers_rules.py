@@ -15,7 +15,7 @@ from stream.customers import (
     SIGNALS,
     Customer,
     CustomerConfig,
-    churn_risk,
+    churn_probability,
     decode,
     encode,
     fold,
@@ -300,17 +300,17 @@ def test_nothing_known_is_none_and_never_zero() -> None:
     assert list(got) == list(SIGNALS)
     for name in ("recency_days", "spend", "last_nps", "gap_ratio", "oldest_open_ticket_days"):
         assert got[name] is None
-    assert signals(Customer(), T0)["churn_risk"] is None
+    assert signals(Customer(), T0)["churn_probability"] is None
 
 
-def test_the_churn_risk_is_the_sum_of_its_reasons() -> None:
+def test_the_churn_probability_is_made_of_the_sum_of_its_reasons() -> None:
     """A silent detractor with a reopened ticket: three reasons, the largest first."""
     c = of(*daily(10), reply("n", T0 + 9 * DAY, "nps", 2.0), ticket("t", "reopened", 0))
-    risk = churn_risk(signals(c, T0 + 17 * DAY))
+    risk = churn_probability(signals(c, T0 + 17 * DAY))
     assert [name for name, _ in risk.reasons] == ["silence", "detractor", "reopened_tickets", "open_tickets"]
     assert dict(risk.reasons)["silence"] == pytest.approx(3 * PRIOR["silence"])
     assert 0.5 < risk.value < 0.99
-    calm = churn_risk(signals(of(*daily(10)), T0 + 9 * DAY))
+    calm = churn_probability(signals(of(*daily(10)), T0 + 9 * DAY))
     assert calm.reasons == ()
     assert calm.value == pytest.approx(0.0474, abs=1e-4)
 
@@ -318,7 +318,7 @@ def test_the_churn_risk_is_the_sum_of_its_reasons() -> None:
 def test_an_old_score_is_no_reason() -> None:
     """A bad answer of a year ago says nothing about leaving now."""
     c = of(reply("n", T0, "nps", 2.0), touch("a", T0 + 365 * DAY))
-    assert churn_risk(signals(c, T0 + 365 * DAY)).reasons == ()
+    assert churn_probability(signals(c, T0 + 365 * DAY)).reasons == ()
 
 
 def test_bytes_per_customer_stay_small() -> None:
