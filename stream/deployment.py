@@ -53,6 +53,7 @@ def read_rules(text: str, filename: str, settings: Settings) -> RuleBook:
         signals=SIGNALS,
         confidence=settings.confidence,
         min_slice_n=settings.min_slice_n,
+        pane_ms=settings.pane_ms,
     )
 
 
