@@ -29,6 +29,8 @@ AlertState = Literal["firing", "resolved", "amended", "withdrawn", "no_data"]
 """``amended``: late data changed the claim. ``withdrawn``: late data removed it. ``no_data``: it fired, and
 nothing is heard any more."""
 
+_LIFE: Final = ("firing", "no_data", "amended", "resolved", "withdrawn")
+
 
 class AtRisk(msgspec.Struct, frozen=True):
     """What a claim puts at risk: unhappy customers in it, and what they spent so far in one currency."""
@@ -72,11 +74,16 @@ class Claim(msgspec.Struct, frozen=True):
     at_risk: AtRisk | None = None
     hold_out: bool = False
     links: dict[str, str] = {}
+    #: The labels that it has in common with the alerts it is told with, where alerts are grouped.
+    group: str | None = None
 
     @property
-    def order(self) -> tuple[int, str, str]:
-        """The one order of claims: by time, then fingerprint, then id."""
-        return (self.as_of_ms, self.fingerprint, self.id)
+    def order(self) -> tuple[int, str, int, int, str]:
+        """The one order of claims: by time, then fingerprint, then what comes first in an alert's life.
+
+        At one instant an alert may be withdrawn, for late data, and begin afresh: the older one goes first.
+        """
+        return (self.as_of_ms, self.fingerprint, self.starts_at_ms, _LIFE.index(self.state), self.id)
 
 
 class ClaimRecord(msgspec.Struct, frozen=True, tag_field="t", tag="claim"):
