@@ -5,21 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from schemas.record import REPLY_DIMENSIONS
-from stream.alerting.durations import parse_duration
+from stream.alerting.durations import duration_text, parse_duration
 from stream.measures.lines import TOTALS
 from stream.measures.metric import EVER
 from stream.measures.moments import Comparable
+from stream.measures.plans import window as window_named
 from stream.measures.registry import METRICS, REPLY_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from stream.alerting.parts import Limits
     from stream.alerting.reading import Place
 
+_LONGEST_MS: Final = 90 * 86_400_000
+_UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000))
 # Nothing is known of how sure their values are.
 _NO_INTERVAL: Final = frozenset({"lifetime_value"})
 # What an event of any kind counts in, so that it has values in the slices of replies too.
 _ANY_EVENT: Final = frozenset({"customers"})
+ALWAYS_TESTED: Final = frozenset(REPLY_METRICS) | {
+    name
+    for name, metric in METRICS.items()
+    if isinstance(metric, Comparable) and metric.unit == "percent" and metric.name != "referral_rate"
+}
+"""Metrics of which every observation lies between two known ends: ``evidence: anytime`` needs that."""
+
 # Lines beyond these are never crossed, or always.
 _RANGES: Final = {"nps": (-100, 100), "loyalty": (0, 100), "engagement": (0, 100)}
 _OF_UNIT: Final = {"percent": (0, 100), "seconds": (0, None), "count": (0, None)}
@@ -76,6 +87,27 @@ def window_of(place: Place, windows: Sequence[str], metric: str) -> str:
     raise place.error(f"no such window is kept (CX_WINDOWS); one of: {', '.join(windows)}")
 
 
+def judged_window(place: Place, limits: Limits, metric: str) -> str:
+    """A window to judge: one that is published, or any other, which is then kept for judging alone."""
+    if METRICS[metric].windows == EVER or (place.is_scalar and not place.is_empty and place.scalar() == EVER):
+        return window_of(place, limits.windows, metric)
+    length_ms = place.duration(least=1)
+    for name in limits.windows:
+        if parse_duration(name) == length_ms:
+            return name
+    if length_ms > _LONGEST_MS:
+        raise place.error(f"is longer than {duration_text(_LONGEST_MS)}, which is as far back as is kept")
+    tier_ms = window_named(f"{max(length_ms // 1_000, 1)}s", limits.pane_ms).tier_ms
+    if length_ms % max(tier_ms, 1_000):
+        raise place.error(f"a window of this length is made of steps of {duration_text(max(tier_ms, 1_000))}")
+    return next(f"{length_ms // unit_ms}{unit}" for unit, unit_ms in _UNITS if length_ms % unit_ms == 0)
+
+
+def length_of(window: str) -> int:
+    """Milliseconds of a rolling window, by its name; 0 of one without a length."""
+    return parse_duration(window) or 0
+
+
 def check_evidence(place: Place, metric: str) -> None:
     """Refuse to ask for an interval where there never is one."""
     if metric in _NO_INTERVAL:
@@ -88,6 +120,14 @@ def check_lengths(place: Place, metric: str, way_out: str) -> None:
         raise place.error(f"{metric} is a total, and grows with its window; {way_out}")
     if METRICS[metric].ever:
         raise place.error(f"{metric} is per window: one of an hour and one of a week differ; {way_out}")
+
+
+def check_anytime(place: Place, metric: str) -> None:
+    """Refuse a test that may be looked at all the time where it is not known of single observations."""
+    if metric not in ALWAYS_TESTED:
+        raise place.error(
+            f"{metric} has no observations between two known ends; one of: {', '.join(sorted(ALWAYS_TESTED))}"
+        )
 
 
 def check_line(place: Place, metric: str, line: float) -> None:

@@ -88,14 +88,18 @@ def _baseline(place: Place, metric: str, limits: Limits) -> float | BaselineSpec
         return BaselineSpec(window=window_of(fields["window"], limits.windows, metric))
     if "ago" not in fields:
         raise place.missing("ago", "missing; {window: 7d}, {ago: 7d} or {ago: 7d, weeks: 4}")
+    return ago_of(place, metric)
+
+
+def ago_of(place: Place, metric: str) -> BaselineSpec:
+    """``{ago: 7d, weeks: 4}``: some time ago, and the weeks before, taken together."""
+    fields = place.mapping(("ago", "weeks"), what="a longer window, or {ago: 7d}, or {ago: 7d, weeks: 4}")
+    if "ago" not in fields:
+        raise place.missing("ago")
     if METRICS[metric].ever:
         raise place.error(
             f"{metric} rests on how many customers there were then, which is not kept; give a number"
         )
-    return _ago(fields, metric)
-
-
-def _ago(fields: dict[str, Place], metric: str) -> BaselineSpec:
     place = fields["ago"]
     ago_ms = place.duration(least=1)
     if ago_ms % HOUR_MS:
@@ -147,8 +151,8 @@ def _experiment(place: Place, limits: Limits) -> Experiment:
         metrics.append(metric)
     if not metrics:
         raise fields["metrics"].error("is empty; name what is compared")
-    starts_at_ms = _time(fields["starts_at"])
-    ends_at_ms = _time(fields["ends_at"]) if "ends_at" in fields else None
+    starts_at_ms = time_of(fields["starts_at"])
+    ends_at_ms = time_of(fields["ends_at"]) if "ends_at" in fields else None
     if ends_at_ms is not None and ends_at_ms <= starts_at_ms:
         raise fields["ends_at"].error("must be after starts_at")
     return Experiment(
@@ -162,7 +166,8 @@ def _experiment(place: Place, limits: Limits) -> Experiment:
     )
 
 
-def _time(place: Place) -> int:
+def time_of(place: Place) -> int:
+    """A moment, in milliseconds."""
     text = place.text(what="a time such as 2026-03-01T00:00:00Z")
     try:
         return to_ms(parse_time(text))

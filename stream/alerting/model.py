@@ -154,11 +154,11 @@ class MetricRule(Rule):
     (rolling, or shifted as ``1h@7d,14d``). ``resolve_at`` None: it resolves where it no longer crosses.
     The value is handed to the evaluation with its interval at this rule's ``confidence``.
 
-    Of the other kinds ``threshold`` is 0 and ``change``, ``burn`` or ``no_data_ms`` says more; ``window`` is then
-    the reference of the change, the long window of the first burn line, or one as long as the silence. ``fdr``: the
-    share of false alerts among those over all slices is at most this (``anytime`` only). ``keep_firing_ms``:
-    it goes on that long after the end was first seen. ``renotify_ms`` 0: told once. ``drivers``: dimensions
-    over whose members a change is decomposed.
+    Of the other kinds ``threshold`` is 0 and ``change``, ``burn`` or ``no_data_ms`` says more; ``window`` is
+    then the reference of the change, the long window of the first burn line, or one as long as the silence.
+    ``fdr``: the share of false alerts among those over all slices is at most this (``anytime`` only).
+    ``keep_firing_ms``: it goes on that long after the end was first seen. ``renotify_ms`` 0: told once.
+    ``drivers``: dimensions over whose members a change is decomposed.
     """
 
     metric: str

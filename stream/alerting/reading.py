@@ -125,6 +125,11 @@ class Place:
         return isinstance(self.node, Scalar)
 
     @property
+    def is_list(self) -> bool:
+        """A list, of anything."""
+        return isinstance(self.node, Seq)
+
+    @property
     def is_empty(self) -> bool:
         """Nothing, null, or an empty list or mapping."""
         node = self.node

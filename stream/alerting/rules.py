@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from stream.alerting import declared
 from stream.alerting.goals import experiments_of, goals_of
+from stream.alerting.history_rules import HISTORY_FIELDS, KINDS, history_rule
+from stream.alerting.hygiene_rules import HYGIENE_FIELDS, hygiene_of
 from stream.alerting.metric_rules import METRIC_FIELDS, metric_rule
-from stream.alerting.model import CustomerRule, MetricRule, RuleBook
+from stream.alerting.model import CustomerRule, HistoryRule, MetricRule, RuleBook
 from stream.alerting.nodes import NodesError, parse
-from stream.alerting.parts import NOT_YET, Limits, grouping_of
+from stream.alerting.parts import Draft, Limits, grouping_of, language_of
 from stream.alerting.reading import Place, RuleError
+from stream.alerting.templates import ENGLISH
 from stream.alerting.when_rules import CUSTOMER_FIELDS, customer_rule
 from stream.measures.declare import Declarations
 
@@ -23,11 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["RuleBook", "RuleError", "load_rules"]
 
+AnyRule = MetricRule | CustomerRule | HistoryRule
+
 _TOP: Final = (
     "slices", "metrics", "questions", "journeys", "money", "goals", "experiments", "topics", "drivers",
-    "privacy", "groups", "inhibit", "silences", "contact", "hold_out",
+    "privacy", "groups", "language", *HYGIENE_FIELDS,
 )  # fmt: skip
-_KINDS_LATER: Final = ("change", "burn_rate", "no_data", "expect", "count", "customer", "sequence")
+_MOST_WINDOWS: Final = 24
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_:.-]{0,127}", re.ASCII)
 
 
@@ -42,16 +47,18 @@ def load_rules(
     signals: Collection[str] | None = None,
     confidence: float = 0.95,
     min_slice_n: int = _DEFAULT.min_slice_n,
+    pane_ms: int = 10_000,
 ) -> RuleBook:
     """Parse and check a rules file.
 
     Args:
         text: the file's content.
         filename: how errors name it.
-        windows: the windows that are kept, shortest first.
+        windows: the windows that are published, shortest first.
         signals: names that ``customer.<name>`` may use in ``when``; None: any.
         confidence: of rules that give none.
         min_slice_n: where the file does not say it under ``privacy``.
+        pane_ms: what windows are made of.
 
     Raises:
         RuleError: the first thing wrong, with file, line, rule and field.
@@ -64,32 +71,36 @@ def load_rules(
         raise RuleError(filename, 1, None, "", "is empty; it needs at least `groups: []`")
     root = Place(filename, None, "", node, node.line)
     fields = root.mapping(_TOP, what="a mapping with `groups`")
-    for name in ("inhibit", "silences", "contact", "hold_out"):
-        if name in fields and not fields[name].is_empty:
-            place = fields[name]
-            raise RuleError(filename, place.at, None, name, NOT_YET)
     slices = tuple(grouping_of(place) for place in _items(fields, "slices"))
+    language = language_of(fields["language"]) if "language" in fields else ENGLISH
+    hygiene, renotify_ms = hygiene_of(fields)
     limits = Limits(
         windows=tuple(windows),
         signals=None if signals is None else frozenset(signals),
         confidence=confidence,
         metrics=declared.metrics_of(fields.get("metrics")),
+        pane_ms=pane_ms,
+        language=language,
+        renotify_ms=renotify_ms,
     )
     said = _declarations(fields, limits, min_slice_n)
-    metric_rules: list[MetricRule] = []
-    customer_rules: list[CustomerRule] = []
-    for rule in _rules(_items(fields, "groups"), limits):
-        if isinstance(rule, MetricRule):
-            metric_rules.append(rule)
-        else:
-            customer_rules.append(rule)
-    return RuleBook(
+    rules = _rules(_items(fields, "groups"), limits)
+    book = RuleBook(
         filename,
         slices,
-        metric_rules=tuple(metric_rules),
-        customer_rules=tuple(customer_rules),
+        metric_rules=tuple(rule for rule in rules if isinstance(rule, MetricRule)),
+        customer_rules=tuple(rule for rule in rules if isinstance(rule, CustomerRule)),
+        history_rules=tuple(rule for rule in rules if isinstance(rule, HistoryRule)),
+        hygiene=hygiene,
         declared=said,
+        language=language,
     )
+    if len(book.windows) > _MOST_WINDOWS:
+        problem = (
+            f"rules look at {len(book.windows)} windows that are not published, at most {_MOST_WINDOWS} may"
+        )
+        raise fields["groups"].error(f"{problem}; let rules share windows, or add some to CX_WINDOWS")
+    return book
 
 
 def _declarations(fields: dict[str, Place], limits: Limits, min_slice_n: int) -> Declarations:
@@ -114,8 +125,8 @@ def _items(fields: dict[str, Place], name: str) -> list[Place]:
     return [] if place is None or (place.is_scalar and place.is_empty) else place.items()
 
 
-def _rules(groups: list[Place], limits: Limits) -> list[MetricRule | CustomerRule]:
-    found: list[MetricRule | CustomerRule] = []
+def _rules(groups: list[Place], limits: Limits) -> list[AnyRule]:
+    found: list[AnyRule] = []
     lines: dict[str, int] = {}
     seen: dict[str, int] = {}
     for place in groups:
@@ -136,7 +147,7 @@ def _rules(groups: list[Place], limits: Limits) -> list[MetricRule | CustomerRul
     return found
 
 
-def _rule(item: Place, group: str, index: int, limits: Limits) -> MetricRule | CustomerRule:
+def _rule(item: Place, group: str, index: int, limits: Limits) -> AnyRule:
     unnamed = item.named(f"#{index} of group {group}")
     name = unnamed.member("alert")
     if name is None:
@@ -145,16 +156,24 @@ def _rule(item: Place, group: str, index: int, limits: Limits) -> MetricRule | C
     alert = name.text(what="a name such as NpsLow")
     if not _NAME.fullmatch(alert):
         raise name.error("must start with a letter and hold only letters, digits and _ : . -")
-    place = unnamed.named(alert)
-    later = dict.fromkeys(_KINDS_LATER, NOT_YET)
+    draft = Draft(unnamed.named(alert), alert, group)
+    place = draft.place
     if place.member("when") or place.member("on"):
-        of_metrics = dict.fromkeys(set(METRIC_FIELDS) - set(CUSTOMER_FIELDS), _ONLY_METRIC)
-        fields = place.mapping(CUSTOMER_FIELDS, later | of_metrics)
-        return customer_rule(place, fields, alert, group, limits)
-    fields = place.mapping(METRIC_FIELDS, later)
-    return metric_rule(place, fields, alert, group, limits)
+        return customer_rule(draft, place.mapping(CUSTOMER_FIELDS, _ONLY_METRIC | _ONLY_HISTORY), limits)
+    if any(place.member(kind) for kind in KINDS):
+        return history_rule(draft, place.mapping(HISTORY_FIELDS, _NOT_HISTORY), limits)
+    return metric_rule(draft, place.mapping(METRIC_FIELDS), limits)
 
 
-_ONLY_METRIC: Final = (
-    "belongs to rules over a window of a metric; this rule looks at single records, its tests go under `when`"
+_ONLY_METRIC: Final = dict.fromkeys(
+    set(METRIC_FIELDS) - set(CUSTOMER_FIELDS),
+    "belongs to rules over a window of a metric; this rule looks at single records, its tests go under `when`",
+)
+_ONLY_HISTORY: Final = dict.fromkeys(
+    set(HISTORY_FIELDS) - set(CUSTOMER_FIELDS),
+    "belongs to rules over several records of a customer; this one has `on` and `when`: make two of it",
+)
+_NOT_HISTORY: Final = dict.fromkeys(
+    set(METRIC_FIELDS) - set(HISTORY_FIELDS),
+    f"belongs to rules over a window of a metric; a rule with one of {', '.join(KINDS)} is about one customer",
 )

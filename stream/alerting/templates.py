@@ -2,22 +2,38 @@
 
 No attribute access, no indexing, no format specs, no nesting, so a template can reach only the values
 it is handed. ``{{`` and ``}}`` stand for the braces themselves.
+
+A text is in a language: its numbers are in that language's format (Unicode CLDR, as babel has it), and a value
+may be a function of the language. In a link values are percent-encoded, numbers plain.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from babel import Locale, UnknownLocaleError
+from babel.numbers import format_decimal
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
-Value = str | int | float | bool | None
+Plain = str | int | float | bool | None
+Value = Plain | Callable[[str], Plain]
+"""What a placeholder stands for; a function is called with the text's language, such as ``it`` or ``pt_BR``."""
+
+ENGLISH: Final = "en"
 
 _PIECE: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|\{|\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?", re.ASCII)
+
+# Nothing that is no code gets as far as looking for its data.
+_LANGUAGE: Final = re.compile(r"[a-z]{2,3}(?:_[A-Z][a-z]{3})?(?:_[A-Z]{2}|_\d{3})?", re.ASCII)
 
 MISSING: Final = "unknown"
 
@@ -32,9 +48,16 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A parsed text: literal pieces at even places, placeholder names at odd ones."""
+    """A parsed text: literal pieces at even places, placeholder names at odd ones.
+
+    Attributes:
+        language: Of its numbers, and of values that know languages.
+        link: It is an address: values are percent-encoded, in a form that does not depend on the language.
+    """
 
     pieces: tuple[str, ...]
+    language: str = ENGLISH
+    link: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,10 +69,17 @@ class Template:
         pieces = self.pieces
         if len(pieces) == 1:
             return pieces[0]
-        return "".join(show(values.get(piece)) if at % 2 else piece for at, piece in enumerate(pieces))
+        return "".join(self._shown(values.get(piece)) if at % 2 else piece for at, piece in enumerate(pieces))
+
+    def _shown(self, value: Value) -> str:
+        if callable(value):
+            value = value(self.language)
+        return quote(show(value, ""), safe="") if self.link else show(value, self.language)
 
 
-def parse_template(text: str, known: Container[str]) -> Template:
+def parse_template(
+    text: str, known: Container[str], *, language: str = ENGLISH, link: bool = False
+) -> Template:
     """Parse ``text``; every placeholder must be in ``known``.
 
     Raises:
@@ -74,18 +104,38 @@ def parse_template(text: str, known: Container[str]) -> Template:
                 "a placeholder is a plain name in braces, such as {value}: no formats, no code"
             )
     pieces[-1] += text[at:]
-    return Template(tuple(pieces))
+    return Template(tuple(pieces), language, link)
 
 
-def show(value: Value) -> str:
-    """A value as people read it: at most two decimals, no trailing zeros, None as ``unknown``."""
+def show(value: Plain, language: str = ENGLISH) -> str:
+    """A value as people read it: at most two decimals, no trailing zeros, None as ``unknown``.
+
+    Numbers are as ``language`` writes them (``1,234.5``, ``1.234,5``); with "" plain digits and a dot.
+    """
     if value is None:
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return MISSING
-        text = f"{value:.2f}".rstrip("0").rstrip(".")
-        return "0" if text == "-0" else text
-    return str(value)
+    if isinstance(value, str):
+        return value
+    if not math.isfinite(value):
+        return MISSING
+    text = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    if text == "-0":
+        text = "0"
+    return format_decimal(text, locale=_locale(language)) if language else text
+
+
+def is_language(code: str) -> bool:
+    """Whether there is a language of this code: ``it``, ``pt_BR``."""
+    if not _LANGUAGE.fullmatch(code):
+        return False
+    try:
+        return str(_locale(code)) == code
+    except (UnknownLocaleError, ValueError):
+        return False
+
+
+@lru_cache(maxsize=64)
+def _locale(code: str) -> Locale:
+    return Locale.parse(code)

@@ -1,4 +1,4 @@
-"""Reads rules over one reply or touchpoint: the tests under ``when``."""
+"""Reads rules over one reply or touchpoint: the tests under ``when``, and those of other rules over customers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from stream.alerting.model import (
     CustomerRule,
     On,
     Op,
+    Pattern,
     Scalar,
 )
 from stream.alerting.parts import COMMON_FIELDS, common
@@ -20,13 +21,14 @@ from stream.alerting.reading import Place, suggest
 from stream.measures.slices import DIMENSIONS
 
 if TYPE_CHECKING:
-    from stream.alerting.parts import Limits
+    from stream.alerting.parts import Draft, Limits
 
 CUSTOMER_FIELDS: Final = ("alert", "on", "when", *COMMON_FIELDS)
 
 _REPLY: Final = ("metric", "score", "question", "pillar", "survey", "in_reply_to", "comment")
 _TOUCHPOINT: Final = ("kind", "ref", "value", "currency")
 _SLICES: Final = tuple(name for name in DIMENSIONS if name not in REPLY_DIMENSIONS)
+_CUSTOMER: Final = "customer."
 _NUMBERS: Final = frozenset({"score", "value"})
 _ORDER: Final = frozenset({Op.LT, Op.LTE, Op.GT, Op.GTE})
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}", re.ASCII)
@@ -37,34 +39,40 @@ SHOWN: Final = {on: frozenset(fields) - {"comment", "in_reply_to"} for on, field
 PLACEHOLDERS: Final = frozenset({"alert", "customer", "severity", "as_of"})
 
 
-def customer_rule(
-    place: Place, fields: dict[str, Place], alert: str, group: str, limits: Limits
-) -> CustomerRule:
+def customer_rule(draft: Draft, fields: dict[str, Place], limits: Limits) -> CustomerRule:
     """One customer rule, checked."""
     if "on" not in fields:
-        raise place.missing("on", "missing; reply or touchpoint")
+        raise draft.place.missing("on", "missing; reply or touchpoint")
     if "when" not in fields:
-        raise place.missing("when", "missing; the tests a record must pass")
+        raise draft.place.missing("when", "missing; the tests a record must pass")
     on = fields["on"].choice(On, "kind of record")
-    tests = _tests(fields["when"], on, limits)
-    signals = {test.field for test in tests if test.field.startswith("customer.")}
-    shared = common(fields, PLACEHOLDERS | SHOWN[on] | signals)
-    return CustomerRule(
-        alert=alert,
-        group=group,
-        on=on,
-        tests=tests,
-        cooldown_ms=shared.cooldown_ms,
-        severity=shared.severity,
-        labels=shared.labels,
-        annotations=shared.annotations,
-        action=shared.action,
-        line=place.line,
-    )
+    tests = _tests(fields["when"].mapping(None, what="a mapping of tests"), fields["when"], on, limits)
+    signals = {test.field for test in tests if test.field.startswith(_CUSTOMER)}
+    placeholders = PLACEHOLDERS | SHOWN[on] | signals
+    return CustomerRule(on=on, tests=tests, **common(draft, fields, placeholders, limits.language))
 
 
-def _tests(place: Place, on: On, limits: Limits) -> tuple[Check, ...]:
-    fields = place.mapping(None, what="a mapping of tests")
+def pattern_of(place: Place) -> Pattern:
+    """A sort of record, by its own fields; ``metric`` in it means a reply, ``kind`` a touchpoint."""
+    fields = place.mapping(None, what="a mapping of tests such as {kind: ticket_opened}")
+    said = fields.pop("on", None)
+    if said is not None:
+        on = said.choice(On, "kind of record")
+    elif ("metric" in fields) == ("kind" in fields):
+        raise place.missing("on", "missing; reply or touchpoint, where neither metric nor kind alone says it")
+    else:
+        on = On.REPLY if "metric" in fields else On.TOUCHPOINT
+    return Pattern(on, _tests(fields, place, on, None))
+
+
+def signals_of(place: Place, limits: Limits) -> tuple[Check, ...]:
+    """``{churn_probability: {gte: 0.7}}``: tests of signals, by their names alone."""
+    fields = place.mapping(None, what="a mapping of signals to tests")
+    return _tests({f"{_CUSTOMER}{name}": value for name, value in fields.items()}, place, None, limits)
+
+
+def _tests(fields: dict[str, Place], place: Place, on: On | None, limits: Limits | None) -> tuple[Check, ...]:
+    """Tests of a record (``on``), its customer (``limits``), or both."""
     if not fields:
         raise place.error("has no test; it would match every record")
     tests: list[Check] = []
@@ -82,12 +90,18 @@ def _tests(place: Place, on: On, limits: Limits) -> tuple[Check, ...]:
     return tuple(tests)
 
 
-def _known(name: str, place: Place, on: On, limits: Limits) -> None:
+def _known(name: str, place: Place, on: On | None, limits: Limits | None) -> None:
     head, dot, rest = name.partition(".")
-    if dot and head == "customer" and _NAME.fullmatch(rest):
+    if dot and head == "customer" and limits is not None and _NAME.fullmatch(rest):
         if limits.signals is not None and rest not in limits.signals:
             raise place.error(f"unknown customer signal {rest!r}" + suggest(rest, limits.signals))
         return
+    if on is None:
+        raise place.error("no name of a signal" + suggest(rest, (limits and limits.signals) or ()))
+    if dot and head == "customer":
+        raise place.error(
+            "only the record's own fields are tested here; signals go under `when` or `customer`"
+        )
     if dot and head == "attributes" and on is On.TOUCHPOINT and rest.isprintable() and 1 <= len(rest) <= 128:  # noqa: PLR2004
         return
     if name in FIELDS[on]:
@@ -114,7 +128,7 @@ def _test(name: str, op: Op, place: Place) -> Check:
 def _operand(name: str, place: Place, op: Op) -> Scalar:
     if name == "comment":
         raise place.error("what people wrote is not tested, only whether they did: {exists: true}")
-    free = name.startswith(("customer.", "attributes."))
+    free = name.startswith((_CUSTOMER, "attributes."))
     if name in _NUMBERS or op in _ORDER:
         if name not in _NUMBERS and not free:
             raise place.error(f"{name} is text and has no order; use eq, ne or in")
