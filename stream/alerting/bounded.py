@@ -7,12 +7,12 @@ sum of squares are known, and :mod:`stream.alerting.detectors` makes do with the
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import sqrt
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stream.measures.ces import units
-from stream.measures.intervals import z_quantile
-from stream.measures.stats import merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,31 +96,28 @@ def bounded(metric: str, stats: Stats) -> Bounded | None:
     return None
 
 
-def of_all(parts: Sequence[Stats], metric: str) -> Bounded | None:
-    """The replies of several sums together, as ``bounded``."""
-    sums: Stats = {}
-    for part in parts:
-        merge(sums, part)
-    return bounded(metric, sums)
-
-
 def least_mean(seen: Bounded, confidence: float) -> float:
-    """The low end of an interval of the mean behind the observations, 0 to 1.
+    """What the mean behind the observations, from 0 to 1, is at least, with that (one-sided) confidence.
 
     As Agresti & Coull [The American Statistician 52:2, 1998] have it for proportions, here for whatever lies
-    between 0 and 1: z^2/2 observations more at each end, then the normal interval. It never shrinks to a point
+    between 0 and 1: z^2/2 observations more at each end, then the normal bound. It never shrinks to a point
     because all answers were alike, as Student's does.
-
-    Args:
-        seen: The observations.
-        confidence: Two-sided.
     """
-    z = z_quantile(confidence)
-    more = z * z / 2
-    n = seen.n + 2 * more
-    mean = (seen.total + more) / n
-    variance = max(0.0, (seen.squares + more) / n - mean * mean)
+    z = max(0.0, _quantile(confidence))
+    mean, variance, n = padded(seen.n, seen.total, seen.squares, z * z / 2)
     return max(0.0, mean - z * sqrt(variance / n))
+
+
+def padded(n: float, total: float, squares: float, ends: float) -> tuple[float, float, float]:
+    """Mean and variance of observations, and how many, with so many (above 0) more at each end of 0 to 1."""
+    n, total, squares = n + 2 * ends, total + ends, squares + ends
+    mean = total / n
+    return mean, max(0.0, squares / n - mean * mean), n
+
+
+@lru_cache(maxsize=64)
+def _quantile(confidence: float) -> float:
+    return NormalDist().inv_cdf(confidence)
 
 
 def _classes(points: tuple[float, ...], counts: tuple[int, ...], low: float, span: float) -> Bounded | None:

@@ -1,21 +1,53 @@
 """Evidence that may be looked at all the time: e-detectors of a change, e-processes against a line.
 
-(being filled in; the signatures stand)
+Both are capital that grows by bets against "nothing is wrong", here: the mean of observations between 0 and 1 is
+at least m. A reply x multiplies the stake by 1 + b(m - x), for a b >= 0 chosen before x was known: whatever the
+distribution, that is 1 or less on average. Metrics that must not rise are mirrored. Of a pane the replies' sums
+are known and not their order; but the product over a pane does not depend on the order. How much to stake
+depends on how large the change is, which nobody knows: several bets run side by side, and what counts is their
+mean. That mean has the same properties as each of them.
+
+*E-detector* (``change``) [Shin, Ramdas & Rinaldo, "E-detectors", The New England Journal of Statistics in Data
+Science 2:2, 2024]: at every pane one unit of capital is put in for each of its n replies, M = L (M + n) with L
+the product over the pane, a Shiryaev-Roberts statistic. While nothing changes M less the number of replies falls
+or stays on average, so at an alarm at M >= A at least A replies have passed on average since the beginning: no
+matter what answers look like, or how often one looks.
+
+*E-process* (``evidence: anytime``): one unit once, when the value first is beyond the line (an episode), W = L W.
+Were the mean on the good side, W would ever reach 1/a with a chance of at most a [Ville 1939; Waudby-Smith &
+Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86:1, 2024].
+
+Where only number, sum and sum of squares of the replies are kept, log(1 + b(m - x)) is replaced by the parabola
+that touches it at some x0 and meets it at x = 1. Its third derivative is negative, so the parabola lies below it
+from 0 to 1 (the remainder of Hermite's interpolation, f'''/6 (x - x0)^2 (x - 1), is not negative there), the bet
+is a smaller one, and all said above still holds. Fan, Grama & Liu's inequality [Electronic Journal of Probability
+20, 2015] is that with x0 = m.
 """
 
 from __future__ import annotations
 
+from math import exp, inf, log, log1p, sqrt
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stream.alerting.bounded import bounded, least_mean
+from stream.alerting.bounded import bounded, least_mean, padded
 from stream.alerting.model import Direction
 
 if TYPE_CHECKING:
     from stream.alerting.bounded import Bounded
     from stream.alerting.model import ChangeSpec
     from stream.measures.stats import Stats
+
+CHANGES: Final = (0.1, 0.2, 0.4, 0.8)
+"""Changes that an e-detector is looking for, in standard deviations of one reply."""
+
+GAPS: Final = (0.15, 0.4, 1.0)
+"""Distances from the line that an e-process is looking for, likewise."""
+
+_MOST: Final = 0.9  # of the capital is at stake in one reply, at most
+_ENDS: Final = 1.0  # replies more at each end of the scale, in what bets are chosen by
+_RICHEST: Final = 1e12  # an e-process is not carried on beyond: nobody asks for more
 
 
 class Watch(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -38,27 +70,26 @@ class Watch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Episode(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The evidence that a mean is beyond a line, since its value first was.
+    """The evidence that a mean is beyond a line, since its value first was: what must survive a restart.
 
     Attributes:
         of: What is measured.
         sums: The e-process of each bet.
-        n: Replies since it began,
-        total: their sum on 0..1, mirrored for what is above a line,
-        squares: and that of their squares.
+        n: Replies since it began.
+        known: Number, sum and sum of squares, as they are between 0 and 1, of the replies that bets are chosen
+            by: the window's in which it began, and those since.
         number: Of the episode among those of its rule, for ``fdr``; 0 without.
     """
 
     of: str
     sums: tuple[float, ...]
     n: int
-    total: float
-    squares: float
+    known: tuple[int, float, float]
     number: int = 0
 
     @property
     def evidence(self) -> float:
-        """The e-process: were the mean on the good side, it would ever reach 1/a with a chance of at most a."""
+        """The e-process."""
         return sum(self.sums) / len(self.sums)
 
 
@@ -70,33 +101,54 @@ def watched(
     Args:
         change: Direction and how rarely it may be wrong.
         metric: A reply metric.
-        confidence: Of the interval whose conservative end is the mean before.
+        confidence: With which the mean before is what it is taken for, or better.
         state: As of the closing before; None: begins now (after it was resolved, too).
         news: Sums of the replies that became known at this closing, on time or late.
-        reference: Sums of ``change.reference`` WITHOUT ``news``.
+        reference: Sums of the window ``change.reference`` WITHOUT ``news``: the bet must not know its outcome.
     """
-    raise NotImplementedError
+    seen, before = bounded(metric, news), bounded(metric, reference)
+    if seen is None or before is None or before.of != seen.of:
+        return state
+    if change.direction is Direction.UP:
+        seen, before = seen.mirrored(), before.mirrored()
+    if state is None or state.of != seen.of:
+        state = Watch(seen.of, (0.0,) * len(CHANGES), 0)
+    mean = least_mean(before, confidence)
+    grown = _grown(seen, (before.n, before.total, before.squares), mean, CHANGES)
+    # Less is always allowed. A bet alone makes the alarm at this much; more would only delay the end.
+    most = change.one_false_alarm_per * len(CHANGES)
+    sums = tuple(_times(growth, held + seen.n, most) for growth, held in zip(grown, state.sums, strict=True))
+    return Watch(seen.of, sums, state.n + seen.n)
 
 
 def alarmed(change: ChangeSpec, state: Watch | None) -> bool:
-    """Whether the evidence is as much as the rule asks for: fires."""
+    """Whether the evidence is as much as the rule asks for: it fires."""
     return state is not None and state.evidence >= change.one_false_alarm_per
 
 
 def calm(change: ChangeSpec, state: Watch | None) -> bool:
-    """Whether, of a rule that fires, the evidence is gone: resolved (begin anew with None)."""
+    """Whether, of a rule that fires, the evidence is gone again: resolved; begin anew with None.
+
+    Gone is half of it, counted in powers: replies as good as before, as many as it took to the alarm or fewer,
+    or a ``reference`` that has come to know the new level.
+    """
     return state is None or state.evidence * state.evidence <= change.one_false_alarm_per
 
 
 def began(metric: str, window: Stats, number: int = 0) -> Episode | None:
-    """An episode, at the closing at which the value first lies beyond the line; of its replies none is taken in.
+    """An episode, at the closing at which the value first lies beyond the line; None without replies of one kind.
+
+    The replies that made it begin are not taken in: they were chosen for being bad.
 
     Args:
         metric: A reply metric.
         window: Sums of the rule's window at this closing.
         number: Of the episode among those of its rule.
     """
-    raise NotImplementedError
+    seen = bounded(metric, window)
+    if seen is None:
+        return None
+    return Episode(seen.of, (1.0,) * len(GAPS), 0, (seen.n, seen.total, seen.squares), number)
 
 
 def pursued(metric: str, below: bool, line: float, state: Episode, news: Stats) -> Episode:
@@ -109,12 +161,96 @@ def pursued(metric: str, below: bool, line: float, state: Episode, news: Stats) 
         state: As of the closing before.
         news: Sums of the replies that became known at this closing.
     """
-    raise NotImplementedError
+    seen = bounded(metric, news)
+    if seen is None or seen.of != state.of:
+        return state
+    n, total, squares = state.known
+    known = (n + seen.n, total + seen.total, squares + seen.squares)
+    if not below:
+        seen = seen.mirrored()
+        total, squares = n - total, n - 2 * total + squares
+    mean = min(1.0, seen.place(line))
+    if mean <= 0:
+        return state  # beyond the end of the scale: there is nothing to prove
+    grown = _grown(seen, (n, total, squares), mean, GAPS)
+    sums = tuple(_times(growth, held, _RICHEST) for growth, held in zip(grown, state.sums, strict=True))
+    return Episode(state.of, sums, state.n + seen.n, known, state.number)
 
 
 def line_from(metric: str, reference: Stats, confidence: float, points: float, below: bool) -> float | None:
-    """The line of drop (``below``) and rise: ``points`` from the conservative end of the earlier mean.
+    """The line of ``drop`` (``below``) and ``rise``: ``points`` from the cautious end of the earlier mean.
 
     In the metric's unit; None where the earlier window has no replies of one kind.
+
+    Args:
+        metric: A reply metric.
+        reference: Sums of the earlier window, without the news that the line is for.
+        confidence: With which the earlier mean is what it is taken for, or better.
+        points: How far the line is from it, in the metric's unit.
+        below: Whether it lies below.
     """
-    raise NotImplementedError
+    seen = bounded(metric, reference)
+    if seen is None:
+        return None
+    if not below:
+        seen, points = seen.mirrored(), -points
+    return seen.value(least_mean(seen, confidence)) - points
+
+
+def mean_before(change: ChangeSpec, metric: str, confidence: float, reference: Stats) -> float | None:
+    """What the mean before is taken for, in the metric's unit: to be shown."""
+    return line_from(metric, reference, confidence, 0.0, change.direction is Direction.DOWN)
+
+
+def _grown(
+    seen: Bounded, known: tuple[int, float, float], mean: float, steps: tuple[float, ...]
+) -> list[float]:
+    """Logarithms of what the bets against "the mean is at least ``mean``" are multiplied by.
+
+    Args:
+        seen: The replies.
+        known: Number, sum and sum of squares of replies known before, by which bets are chosen.
+        mean: From 0 to 1.
+        steps: What the bets are looking for, in standard deviations.
+    """
+    usual, variance, _ = padded(*known, _ENDS)
+    spread = sqrt(variance)
+    most = _MOST / (1 - mean) if mean < 1 else inf
+    grown = []
+    for step in steps:
+        change = step * spread
+        # Of the best bet [Kelly 1956] on a change of this size the first term.
+        bet = min(change / (variance + change * change), most)
+        if seen.points:
+            grown.append(_of_classes(seen, mean, bet))
+        else:
+            squares = variance + usual * usual
+            grown.append(_of_sums(seen, mean, bet, (usual - squares) / (1 - usual) - change))
+    return grown
+
+
+def _of_classes(seen: Bounded, mean: float, bet: float) -> float:
+    grown = 0.0
+    for point, count in zip(seen.points, seen.counts, strict=True):
+        if count:
+            grown += count * log1p(bet * (mean - point))
+    return grown
+
+
+def _of_sums(seen: Bounded, mean: float, bet: float, about: float) -> float:
+    """``about``: where most is lost by the parabola unless it touches there; anywhere is right."""
+    touch = min(max(about, 0.0), _MOST)
+    left = 1 + bet * (mean - touch)
+    height, slope = log(left), -bet / left
+    rest = 1 - touch
+    bend = (log1p(bet * (mean - 1)) - height - slope * rest) / (rest * rest)
+    away = seen.total - seen.n * touch
+    away_squared = seen.squares - 2 * touch * seen.total + seen.n * touch * touch
+    return seen.n * height + slope * away + bend * away_squared
+
+
+def _times(growth: float, held: float, most: float) -> float:
+    if held <= 0:
+        return 0.0
+    power = growth + log(held)
+    return most if power >= log(most) else exp(power)
