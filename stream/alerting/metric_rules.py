@@ -10,7 +10,6 @@ from stream.alerting.fit import (
     check_lengths,
     check_line,
     check_slice,
-    compared,
     judged,
     judged_window,
     length_of,
@@ -124,7 +123,7 @@ def metric_rule(draft: Draft, fields: dict[str, Place], limits: Limits) -> Metri
         fdr=_fdr(fields["fdr"], evidence, by) if "fdr" in fields else None,
         keep_firing_ms=fields["keep_firing"].duration() if "keep_firing" in fields else 0,
         renotify_ms=fields["renotify"].duration() if "renotify" in fields else limits.renotify_ms,
-        drivers=_drivers(fields, metric, grouping, limits) if "drivers" in fields else (),
+        drivers=_drivers(fields["drivers"], metric, grouping) if "drivers" in fields else (),
         **common(draft, fields, placeholders, limits.language),
     )
 
@@ -245,12 +244,12 @@ def _fdr(place: Place, evidence: Evidence, by: tuple[str, ...]) -> float:
     return float(value)
 
 
-def _drivers(
-    fields: dict[str, Place], metric: str, grouping: tuple[str, ...], limits: Limits
-) -> tuple[str, ...]:
-    place = fields["drivers"]
+def _drivers(place: Place, metric: str, grouping: tuple[str, ...]) -> tuple[str, ...]:
     names = grouping_of(place)
-    compared(fields["metric"], limits.metrics)
+    if not isinstance(METRICS[metric], Comparable):
+        raise place.error(
+            f"{metric} is no mean of single observations, so no member has a part in its changes"
+        )
     check_slice(place, metric, names)
     for name in names:
         if name in grouping:
