@@ -55,6 +55,11 @@ class Reading:
             self._readers[self._topics[0]] = self._reader.fork()
         return True
 
+    def close(self) -> None:
+        """Let go of files that are open, without reading them to their end."""
+        for each in self._readers.values():
+            each.close()
+
     @property
     def bytes_read(self) -> int:
         """Bytes of the files, as they lie on the disk, that were read for both topics."""

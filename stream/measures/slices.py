@@ -107,6 +107,18 @@ def _reader(kept: Collection[str]) -> DimsOf:
     return read
 
 
+def _noting(read: DimsOf, noted: set[Dims]) -> DimsOf:
+    """The same reader, which notes what it reads."""
+    note = noted.add
+
+    def reading(event: Placed, topics: Sequence[str] = ()) -> Dims:
+        dims = read(event, topics)
+        note(dims)
+        return dims
+
+    return reading
+
+
 dims_of: Final = _reader(DIMENSIONS)
 """(event, topics found in its comment) -> its values in the order of ``DIMENSIONS``."""
 
@@ -127,6 +139,7 @@ class Groupings:
     Args:
         groupings: Tuples of dimension names in any order; repeats are dropped.
         max_members: Members kept per grouping and source partition, at least 1.
+        noted: Where ``dims_of`` notes all that it reads; None: nowhere.
 
     Attributes:
         dims_of: (event, topics) -> its values in the dimensions that some grouping has, None in the others.
@@ -135,7 +148,9 @@ class Groupings:
         ValueError: An unknown dimension, one named twice in a grouping, or a cap below 1.
     """
 
-    def __init__(self, groupings: Iterable[Sequence[str]], max_members: int) -> None:
+    def __init__(
+        self, groupings: Iterable[Sequence[str]], max_members: int, noted: set[Dims] | None = None
+    ) -> None:
         if max_members < 1:
             raise ValueError(f"max_members must be at least 1, not {max_members}")
         canonical: dict[tuple[str, ...], None] = {(): None}
@@ -147,7 +162,7 @@ class Groupings:
             canonical[tuple(sorted(grouping))] = None
         self.groupings: Final = tuple(canonical)
         kept = {name for grouping in canonical for name in grouping}
-        self.dims_of: Final = _reader(kept)
+        self.dims_of: Final = _reader(kept) if noted is None else _noting(_reader(kept), noted)
         self._kept = tuple(name in kept for name in DIMENSIONS)
         self._narrowed: dict[Dims, Dims] = {}
         self.max_members: Final = max_members
