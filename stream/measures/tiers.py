@@ -144,8 +144,8 @@ class Tier(Generic[T]):
                 roll.add(self.store.panes[pane])
             else:
                 roll.take(self.store.panes[pane])
-                if not roll.shifted:
-                    changed.update(self.store.panes[pane])
+                if not roll.shifted:  # sums that cancelled out have nothing to take along
+                    changed.update(key for key, held in self.store.panes[pane].items() if held)
 
     def fold(self, known: int, pane: int, arrived: Mapping[str, T]) -> bool:
         """Take in what became known at the closing of ``known`` about one of its panes.

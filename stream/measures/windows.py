@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stream.measures.audience import Audience, Sample, Samples
+from stream.measures.closings import Closing, WindowChanges
 from stream.measures.packing import Packing
 from stream.measures.partials import Mark, Partial
 from stream.measures.pending import Pending
@@ -43,39 +44,6 @@ __all__ = ["Closing", "Span", "Window", "WindowChanges", "WindowConfig", "Window
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode_progress: Final = msgspec.json.Decoder(tuple[int, int, list[Mark]]).decode
-
-
-class Closing(msgspec.Struct, frozen=True):
-    """The final sums of the slices that changed, or were asked for, at one instant.
-
-    Attributes:
-        instant: Number of panes that are final, F.
-        as_of_ms: The same as a time: the end of the last final pane.
-        changed: Slice key (in alphabetical order) -> window name -> sums; {} for a window without
-            observations. The sums are shared and frozen: do not change them. A shifted window is there as well,
-            but that it moves on is no change.
-        corrected: Slice key -> the first finest pane before the instant's own of which late data changed the
-            sums: what was published from there on would be different now.
-    """
-
-    instant: int
-    as_of_ms: int
-    changed: dict[str, Mapping[str, Stats]]
-    corrected: dict[str, int] = {}
-
-
-class WindowChanges(msgspec.Struct, frozen=True):
-    """What is to be made durable.
-
-    Attributes:
-        entries: Table (key, value) to write first, in any order.
-        progress: Table (key, value) to write when the entries are acknowledged; None when nothing changed.
-        tombstones: Table keys to delete, at any moment: an earlier progress has made them needless.
-    """
-
-    entries: list[tuple[str, bytes]]
-    progress: tuple[str, bytes] | None
-    tombstones: list[str]
 
 
 def partition_of(key: str) -> int:
@@ -137,6 +105,7 @@ class Windows:
         ]
         names = [*self._rolls, *(total.name for total in self._totals)]
         self._places: Final = {name: place for place, name in enumerate(names)}
+        self._per: Final = {window.name: window.tier_ms // config.pane_ms for window in config.windows}
         self._wakes: dict[int, set[str]] = {}
         self._queue: deque[Partial | Mark] = deque()
         self._closing = False
@@ -210,8 +179,22 @@ class Windows:
                 yield from self._advance(target)
         self._closing = False
 
-    def wake(self, instant: int, slice_key: str) -> None:
-        """Ask for the slice at an instant even if nothing changes then; a past one becomes the next.
+    def closed(self, cells: Mapping[int, dict[int, dict[str, Stats]]], instant: int) -> Iterator[Closing]:
+        """Go to ``instant`` closing by closing, with what all sources know by then: for files, as ``close``.
+
+        Nothing may be applied and nothing is written, before or afterwards.
+
+        Args:
+            cells: known -> pane -> slice key -> sums, of every ``known`` before ``instant`` that was not given
+                before; they are ours from now on.
+            instant: A number of panes.
+        """
+        for known, arrived in cells.items():
+            self._pending.put(known, arrived)
+        yield from self._advance(instant)
+
+    def wake(self, instant: int, slice_key: str | None = None) -> None:
+        """Ask for the slice (None: a closing) at an instant even if nothing changes then; a past one is the next.
 
         Not durable: whoever waits asks again after a restart.
         """
@@ -220,7 +203,17 @@ class Windows:
         if waiting is None:
             self._wakes[known] = waiting = set()
             self._schedule(known)
-        waiting.add(slice_key)
+        if slice_key is not None:
+            waiting.add(slice_key)
+
+    def times(self, name: str, pane: int, instant: int) -> int:
+        """How often a window counts a finest pane at an instant; one that is not kept never does."""
+        if pane >= instant:
+            return 0
+        roll = self._rolls.get(name)
+        if roll is None:
+            return sum(total.covers(pane) for total in self._totals if total.name == name)
+        return roll.times(pane // self._per[name] * self._per[name], instant - 1)
 
     def values(self, slice_key: str) -> Mapping[str, Stats]:
         """Final sums per window at the frontier (frozen); {} for a window without observations."""
@@ -315,29 +308,34 @@ class Windows:
             known = heappop(self._agenda)
             if known < self.frontier:
                 continue  # the same pane was on the agenda more than once
-            changed, corrected = self._close(known)
+            asked = known in self._wakes
+            changed, corrected, news = self._close(known)
             self.frontier = known + 1
             self._moved = True
-            if changed:
+            if changed or news or asked:
                 as_of_ms = self.frontier * self.config.pane_ms
-                yield Closing(self.frontier, as_of_ms, self._view(sorted(changed)), corrected)
+                yield Closing(self.frontier, as_of_ms, self._view(sorted(changed)), corrected, news)
         if target > self.frontier:
             self.frontier = target
             self._moved = True
 
-    def _close(self, known: int) -> tuple[set[str], dict[str, int]]:
+    def _close(self, known: int) -> tuple[set[str], dict[str, int], dict[str, list[tuple[int, Stats]]]]:
         changed = self._wakes.pop(known, set())
         corrected: dict[str, int] = {}
+        told: dict[str, list[tuple[int, Stats]]] = {}
         for tier in self._all_tiers:
             tier.turn(known, changed)
-        for pane, arrived in self._pending.fold(known).items():
+        for pane, arrived in sorted(self._pending.fold(known).items(), key=_pane):
             news = self._fold(known, pane, arrived)
             changed |= news
             if pane < known:
                 corrected.update({key: min(corrected.get(key, pane), pane) for key in news})
+            for key, stats in arrived.items():
+                if stats:
+                    told.setdefault(key, []).append((pane, stats))
         for tier in self._all_tiers:
             tier.end(known)
-        return changed, corrected
+        return changed, corrected, told
 
     def _fold(self, known: int, pane: int, arrived: Mapping[str, Stats]) -> set[str]:
         """Take in what became known about a finest pane; returns the slices of which a window changed."""
@@ -386,3 +384,7 @@ class Windows:
         start_ms = pane * int(name)
         if start_ms + int(name) > self.frontier * self.config.pane_ms:
             coarser[0].store.adopt(start_ms // coarser[0].tier_ms, slice_key, held)
+
+
+def _pane(arrived: tuple[int, dict[str, Stats]]) -> int:
+    return arrived[0]

@@ -79,7 +79,7 @@ class MetricsPartition:
         self._config = config
         self._book = book
         self._windows = Windows(
-            partition, window_config(config.declared, config.panes.pane_ms), config.sources
+            partition, window_config(config.declared, config.panes.pane_ms, book.windows), config.sources
         )
         self._shown = Shown(config.declared, config.confidence)
         self._pane_ms = config.panes.pane_ms

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stream.measures import NO_DIMS, Mark, Partial, Window, WindowConfig, Windows, encode_mark, plan
 from stream.measures.offline import Reply, explain, final_stats
+from stream.measures.stats import CUSTOMERS, add
 from stream.measures.windows import Span, partition_of
 from tests.measures.world import (
     END,
@@ -55,6 +56,39 @@ def states(closings, until):
         yield instant, unshifted(seen)
 
 
+def news_of(known, instant):
+    """By brute force: slice -> (pane, sums) of what became known at the instant, by pane."""
+    found = {}
+    for k in known:
+        if k.known == instant - 1 and k.key != CUSTOMERS:
+            for key in k.slices:
+                add(found.setdefault(key, {}).setdefault(k.pane, {}), k.key, k.vec)
+    told = {
+        key: [(pane, panes[pane]) for pane in sorted(panes) if panes[pane]] for key, panes in found.items()
+    }
+    return {key: panes for key, panes in told.items() if panes}
+
+
+def covered(config, pane, instant):
+    """By brute force: how often each window counts a pane at an instant."""
+    wanted = dict.fromkeys((window.name for window in config.windows), 0)
+    for window in config.windows:
+        per = window.tier_ms // config.pane_ms
+        for shift_ms in window.shifts_ms or (0,):
+            end = -(-instant // per) * per - shift_ms // config.pane_ms
+            first = end - window.length_ms // config.pane_ms
+            wanted[window.name] += first <= pane < min(end, instant)
+    return wanted
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_times_says_how_often_a_window_counts_a_pane(pane, instant):
+    """A window counts a pane as often as its definition says, at any instant before or after."""
+    windows = Windows(0, WINDOWS, SOURCES)
+    found = {window.name: windows.times(window.name, pane, instant) for window in WINDOWS.windows}
+    assert found == covered(WINDOWS, pane, instant)
+
+
 def first_corrected(known, closing):
     """By brute force: slice -> first pane before the instant's own of which something became known then."""
     found = {}
@@ -78,6 +112,7 @@ def test_every_instant_equals_brute_force(logs, seed):
         if closing is not None:
             told = {key: some(windows) for key, windows in closing.changed.items()}
             assert told == {key: expected.get(key, {}) for key in told}, instant
+            assert dict(closing.news) == news_of(known, instant), instant
             corrected = first_corrected(known, closing)
             assert {key: corrected[key] for key in closing.corrected} == closing.corrected
             # What is not told cancelled itself out, or was too old for every window.
@@ -368,11 +403,21 @@ def test_wake_knows_slices_nobody_heard_of():
     assert closings(windows, Mark("s", 3, False, (1, False)))[0].changed == {'{"segment":"vip"}': {"w": {}}}
 
 
-def test_older_than_the_longest_window_is_dropped():
-    """A late partial that no window covers any more changes nothing and is not reported."""
+def test_older_than_the_longest_window_is_news_alone():
+    """A late partial that no window covers any more changes nothing; it is told as news."""
     windows = small()
-    assert closings(windows, partial(5, known=50), Mark("s", 60, False, (2, False))) == []
+    (closing,) = closings(windows, partial(5, known=50), Mark("s", 60, False, (2, False)))
+    assert (closing.changed, closing.corrected) == ({}, {})
+    assert closing.news == {"{}": [(5, {"nps": [1, 0, 0]})]}
     assert closings(windows) == []
+
+
+def test_wake_asks_for_a_closing_alone():
+    """Without a slice there is a closing at the instant, of which nothing is to be published."""
+    windows = small()
+    windows.wake(3)
+    (closing,) = closings(windows, Mark("s", 5, False, (1, False)))
+    assert (closing.instant, closing.changed, closing.news) == (3, {}, {})
     assert windows.slices() == []
 
 
