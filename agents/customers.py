@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from schemas.deadletter import DeadLetterHeaders, Reason
 from stream import topics
 from stream.alerting.customer_rules import CustomerRules
+from stream.alerting.drivers import together
 from stream.engine import Lanes, Outgoing, Partition
 from stream.measures import encode_mark, encode_partial
+from stream.measures.partials import Owners
 from stream.pipeline import CustomersPartition
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class CustomersAgent:
         self._context = context
         self._customers = customers
         self._panes = panes
+        #: Who owns a slice is settled at the start, like what is kept.
+        self._owners = Owners(together(context.book.metric_rules))
         self._rules = CustomerRules(context.book) if context.book.customer_rules else None
         self._parts: dict[int, CustomersPartition] = {}
         self._kept: dict[int, list[Batch]] = {}
@@ -157,7 +161,7 @@ class CustomersAgent:
 
     def _partials(self, partials: list[Partial], marks: list[Mark]) -> list[Outgoing]:
         """Partials to their slice's owner, then the marks to every owner."""
-        found = [Outgoing(*encode_partial(partial)) for partial in partials]
+        found = [Outgoing(*encode_partial(partial, self._owners)) for partial in partials]
         for mark in marks:
             key, value = encode_mark(mark)
             found += [Outgoing(key, value, (), p) for p in range(self._context.config.partitions)]

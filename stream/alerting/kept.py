@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from stream.alerting.drivers import together
 from stream.measures.metric import EVER
+from stream.measures.partials import Owners
 
 if TYPE_CHECKING:
     from stream.alerting.model import MetricRule, RuleBook
@@ -45,12 +47,18 @@ def not_kept(book: RuleBook, kept: RuleBook, silent: RuleBook) -> list[str]:
     ]
     windows = {EVER, *kept.declared.windows, *kept.windows}
     metrics = set(kept.declared.metrics)
+    owners = Owners(together(kept.metric_rules))
     for rule in book.metric_rules:
         who = f"rule {rule.alert!r} (line {rule.line})"
         found += [
             f"{who}: {_shown(grouping)} are not kept"
             for grouping in _groupings(rule)
             if grouping not in groupings
+        ]
+        found += [
+            f"{who}: {_shown(grouping)} are not kept together with {_shown(rule.grouping)}"
+            for grouping in _groupings(rule)
+            if grouping in groupings and not owners.beside(rule.grouping, grouping)
         ]
         if rule.metric not in metrics:
             found.append(f"{who}: {rule.metric} is not computed")

@@ -6,19 +6,26 @@ a batch's mark goes after the batch's partials.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
 from stream.measures.slices import parse_slice, slice_key
 from stream.measures.stats import Stats
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _encode: Final = msgspec.json.Encoder().encode
 decode_stats: Final = msgspec.json.Decoder(Stats).decode
 
+Grouping = tuple[str, ...]
+"""Dimensions, sorted."""
+
 Version = tuple[int, bool]
 """(source offset, idle): of two marks of a source the greater one holds."""
+
+_CACHED: Final = 50_000
 
 NOTHING_YET: Final = -1
 """``panes_closed`` and offset of a source that has not had a usable event."""
@@ -77,21 +84,65 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, tag="m", gc=False):
 _decoder: Final[msgspec.json.Decoder[Partial | Mark]] = msgspec.json.Decoder(Partial | Mark)
 
 
-def encode_partial(partial: Partial) -> tuple[bytes, bytes]:
-    """Kafka (key, value); the key is ``owner_key``, so that one owner gets all of a slice."""
-    return owner_key(partial.slice_key).encode(), _encode(partial)
+class Owners:
+    """Which slices have one owner, that can set them against each other. Immutable.
 
+    A slice is owned by its own key, but that all variants of otherwise equal slices have one owner. Groupings
+    named together are owned by what they have in common: with (segment,) and (channel, segment) together the slice
+    of a chat with a vip is where that of all vips is. Groupings that are together with a third are together.
 
-@lru_cache(maxsize=50_000)
-def owner_key(of_slice: str) -> str:
-    """What decides a slice's partition: its key, with ``*`` for the variant where it has one.
-
-    So all variants of otherwise equal slices have one owner, which can compare them.
+    Args:
+        together: Groupings that belong together, dimensions in any order.
     """
-    if '"variant"' not in of_slice:
-        return of_slice
-    members = parse_slice(of_slice)
-    return slice_key(members | {"variant": "*"}) if "variant" in members else of_slice
+
+    def __init__(self, together: Iterable[Iterable[Iterable[str]]] = ()) -> None:
+        families: list[set[Grouping]] = []
+        for named in together:
+            family = {tuple(sorted(grouping)) for grouping in named}
+            for other in [each for each in families if each & family]:
+                families.remove(other)
+                family |= other
+            families.append(family)
+        self._common: Final[dict[Grouping, frozenset[str]]] = {
+            grouping: frozenset.intersection(*map(frozenset, family))
+            for family in families
+            for grouping in family
+        }
+        self._keys: dict[str, str] = {}
+
+    def key(self, of_slice: str) -> str:
+        """What decides a slice's partition: its members in the dimensions of its owner, ``*`` for the variant."""
+        known = self._keys.get(of_slice)
+        if known is None:
+            if len(self._keys) >= _CACHED:
+                self._keys.clear()
+            known = self._keys[of_slice] = self._key(of_slice)
+        return known
+
+    def beside(self, grouping: Iterable[str], other: Iterable[str]) -> bool:
+        """Whether slices of the two groupings that agree in all that both have are sure to have one owner."""
+        one, two = tuple(sorted(grouping)), tuple(sorted(other))
+        return one == two or (one in self._common and self._common[one] == self._common.get(two))
+
+    def _key(self, of_slice: str) -> str:
+        if not self._common and '"variant"' not in of_slice:
+            return of_slice
+        members = parse_slice(of_slice)
+        common = self._common.get(tuple(sorted(members)))
+        if common is not None:
+            members = {name: value for name, value in members.items() if name in common}
+        if "variant" in members:
+            members["variant"] = "*"
+        return slice_key(members)
+
+
+ALONE: Final = Owners()
+"""Where nothing but variants belongs together."""
+
+
+def encode_partial(partial: Partial, owners: Owners = ALONE) -> tuple[bytes, bytes]:
+    """Kafka (key, value); the key is that of the owner, so that one has all of a slice."""
+    return owners.key(partial.slice_key).encode(), _encode(partial)
 
 
 def encode_mark(mark: Mark) -> tuple[bytes, bytes]:

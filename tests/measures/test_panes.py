@@ -25,7 +25,8 @@ from stream.measures import (
     parse_slice,
 )
 from stream.measures.panes import source_of
-from stream.measures.partials import owner_key
+from stream.measures.partials import ALONE, Owners
+from stream.measures.slices import slice_key as key_of
 from stream.measures.stats import CUSTOMERS, add
 from tests.measures.world import GROUPINGS, MAX_MEMBERS, Source, oracle, worlds
 
@@ -286,8 +287,39 @@ def test_customers_are_a_set():
 
 def test_variants_of_a_slice_have_one_owner():
     """The record key of a slice leaves the variant out, so that its variants meet in one partition."""
-    assert owner_key("{}") == "{}"
-    assert owner_key('{"segment":"variant"}') == '{"segment":"variant"}'
-    one, other = (owner_key(f'{{"segment":"vip","variant":"{name}"}}') for name in "AB")
+    assert ALONE.key("{}") == "{}"
+    assert ALONE.key('{"segment":"variant"}') == '{"segment":"variant"}'
+    one, other = (ALONE.key(f'{{"segment":"vip","variant":"{name}"}}') for name in "AB")
     assert one == other == '{"segment":"vip","variant":"*"}'
     assert encode_partial(Partial.of('{"variant":"A"}', "r/0", 3, 5, {}, 17))[0] == b'{"variant":"*"}'
+
+
+def test_groupings_together_have_one_owner():
+    """Slices that agree in what all groupings of a family have go to one partition, all others where they were."""
+    owners = Owners([[("segment",), ("segment", "channel")]])
+    assert owners.key('{"segment":"vip"}') == '{"segment":"vip"}'
+    assert owners.key('{"channel":"chat","segment":"vip"}') == '{"segment":"vip"}'
+    assert owners.key('{"channel":"chat"}') == '{"channel":"chat"}'
+    assert owners.key('{"segment":"vip","variant":"A"}') == '{"segment":"vip","variant":"*"}'
+    partial = Partial.of('{"channel":"chat","segment":"vip"}', "r/0", 3, 5, {}, 17)
+    assert encode_partial(partial, owners)[0] == b'{"segment":"vip"}'
+
+
+DIMENSIONS = ("channel", "region", "segment", "variant")
+family = st.lists(
+    st.lists(st.sampled_from(DIMENSIONS), max_size=3, unique=True).map(tuple), min_size=1, max_size=3
+)
+
+
+@given(st.lists(family, max_size=3), st.fixed_dictionaries(dict.fromkeys(DIMENSIONS, st.sampled_from("xy"))))
+def test_whoever_is_together_has_one_owner_for_every_event(families, event):
+    """The slices of an event in groupings named together have one key; any two variants of a slice, too."""
+    owners = Owners(families)
+    for groupings in families:
+        keys = {owners.key(key_of({name: event[name] for name in grouping})) for grouping in groupings}
+        assert len(keys) == 1
+        assert all(owners.beside(groupings[0], grouping) for grouping in groupings)
+        for grouping in groupings:
+            members = {name: event[name] for name in grouping}
+            other = members | ({"variant": "z"} if "variant" in members else {})
+            assert owners.key(key_of(other)) in keys
