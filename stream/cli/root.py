@@ -19,7 +19,9 @@ _COMMANDS: Final = {
     "send": ("stream.cli.send:send", "Send NDJSON events to Kafka."),
     "compute": ("stream.cli.compute:compute", "Compute the metrics of files, without Kafka."),
     "explain": ("stream.cli.explain:explain", "Say what a change of a metric is made of."),
-    "rules": ("stream.cli.rules:rules", "Check rules files."),
+    "rules": ("stream.cli.rules:rules", "Check rules files; put rules in place while workers run."),
+    "silences": ("stream.cli.silences:silences", "Keep alerts back for some time."),
+    "alerts": ("stream.cli.alerts:alerts", "What fires, and why something did or did not."),
     "topics": ("stream.cli.topics:topics", "Create or check the topics on the broker."),
     "schemas": ("stream.cli.schemas:schemas", "Export the wire contracts."),
 }

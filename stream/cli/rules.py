@@ -10,6 +10,7 @@ import click
 from stream.alerting.rules import RuleBook, RuleError, load_rules
 from stream.cli.config import load_settings
 from stream.cli.problems import Finding, Problem
+from stream.cli.rules_apply import apply, show
 from stream.cli.shape import Group
 from stream.customers import SIGNALS
 
@@ -17,6 +18,10 @@ from stream.customers import SIGNALS
 @click.group(cls=Group, examples="cx rules check rules.yml")
 def rules() -> None:
     """Check rules files."""
+
+
+rules.add_command(apply)
+rules.add_command(show)
 
 
 @rules.command(examples="cx rules check rules.yml\ncx rules check rules.yml --json")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 from typing import TYPE_CHECKING, Any
 
 import click
-from aiokafka.errors import KafkaError
 
 from stream.brokers import admin
 from stream.brokers.security import aiokafka_security
+from stream.cli.asking import ask
 from stream.cli.config import load_settings
-from stream.cli.problems import Finding, Problem
+from stream.cli.problems import Finding
 from stream.cli.shape import Group
 from stream.topics import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from stream.settings import Settings
 
 
@@ -40,7 +36,7 @@ def topics() -> None:
 def create(as_json: bool) -> None:
     """Create the topics that are missing; those that exist are never changed."""
     settings = load_settings()
-    created = _ask(settings, admin.create(*_layout(settings), security=aiokafka_security(settings)))
+    created = ask(settings, admin.create(*_layout(settings), security=aiokafka_security(settings)))
     if as_json:
         click.echo(json.dumps({"created": created}))
     else:
@@ -60,7 +56,7 @@ def check(as_json: bool) -> None:
 
 
 def _report(settings: Settings, *, as_json: bool, quiet: bool) -> None:
-    differences = _ask(settings, admin.plan(*_layout(settings), security=aiokafka_security(settings)))
+    differences = ask(settings, admin.plan(*_layout(settings), security=aiokafka_security(settings)))
     if as_json:
         found = [
             {"topic": each.topic, "what": str(each.what), "want": each.want, "found": each.found}
@@ -79,15 +75,3 @@ def _report(settings: Settings, *, as_json: bool, quiet: bool) -> None:
 
 def _layout(settings: Settings) -> tuple[str, Any, int]:
     return settings.brokers, layout(settings.app_id, settings.partitions), settings.replication
-
-
-def _ask(settings: Settings, question: Coroutine[Any, Any, Any]) -> Any:
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the one line below says it better
-    try:
-        return asyncio.run(question)
-    except admin.BrokerAway as error:
-        raise Problem(f"{error} (CX_BROKERS={settings.brokers})") from None
-    except KafkaError as error:
-        raise Problem(f"the broker refuses: {error}") from None
-    except TimeoutError:
-        raise Problem(f"the broker at {settings.brokers} agreed but did not finish in time") from None

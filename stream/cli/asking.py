@@ -1,0 +1,145 @@
+"""Questions to the broker of the settings: asked in one run of the event loop, refused in one line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from stream.cli.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from stream.settings import Settings
+
+_T = TypeVar("_T")
+_POLL_MS = 500
+_LARGEST = 4 * 1024 * 1024
+_SECONDS = 60
+
+
+class Found(NamedTuple):
+    """A record of a topic; ``value`` is None where the key was deleted."""
+
+    key: bytes
+    value: bytes | None
+    at_ms: int
+
+
+def ask(settings: Settings, question: Coroutine[Any, Any, _T]) -> _T:
+    """The answer of the broker.
+
+    Raises:
+        Problem: it does not answer, or refuses.
+    """
+    from aiokafka.errors import KafkaError  # noqa: PLC0415 - slow to import, and often not needed
+
+    from stream.brokers.admin import BrokerAway  # noqa: PLC0415
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the one line below says it better
+    try:
+        return asyncio.run(question)
+    except BrokerAway as error:
+        raise Problem(f"{error} (CX_BROKERS={settings.brokers})") from None
+    except KafkaError as error:
+        raise Problem(f"the broker at CX_BROKERS={settings.brokers} refuses: {error}") from None
+    except TimeoutError:
+        raise Problem(f"the broker at {settings.brokers} agreed but did not finish in time") from None
+
+
+async def read(
+    settings: Settings, *names: str, wanted: Callable[[str, bytes, bytes | None], bool] | None = None
+) -> dict[str, list[Found]]:
+    """Topics as they are now, partition by partition in the order of their logs.
+
+    Args:
+        settings: Where the broker is.
+        names: Topics.
+        wanted: Of topic, key and value; None: all.
+
+    Raises:
+        BrokerAway, KafkaError, TimeoutError: for ``ask``.
+        Problem: a topic is missing.
+    """
+    from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+
+    from stream.brokers.admin import BrokerAway  # noqa: PLC0415
+    from stream.brokers.security import aiokafka_security  # noqa: PLC0415
+
+    found: dict[str, list[Found]] = {name: [] for name in names}
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.brokers,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        **aiokafka_security(settings),
+    )
+    try:
+        try:
+            await consumer.start()
+        except KafkaError as error:
+            raise BrokerAway(f"no Kafka broker answers at {settings.brokers}") from error
+        there = await consumer.topics()
+        if missing := [name for name in names if name not in there]:
+            raise Problem(
+                f"{', '.join(missing)}: no such topic; create what is missing with: cx topics create"
+            )
+        sources = [TopicPartition(name, p) for name in names for p in consumer.partitions_for_topic(name)]
+        consumer.assign(sources)
+        ends = await consumer.end_offsets(sources)
+        await consumer.seek_to_beginning(*sources)
+        left = set(sources)
+        async with asyncio.timeout(_SECONDS):
+            while left := {source for source in left if await consumer.position(source) < ends[source]}:
+                for source, records in (await consumer.getmany(*left, timeout_ms=_POLL_MS)).items():
+                    found[source.topic] += [
+                        Found(record.key or b"", record.value, record.timestamp)
+                        for record in records
+                        if record.offset < ends[source]
+                        and (wanted is None or wanted(source.topic, record.key or b"", record.value))
+                    ]
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def write(settings: Settings, topic: str, records: list[tuple[bytes, bytes | None]]) -> None:
+    """Publish keys and values, and wait until the brokers have them.
+
+    Raises:
+        BrokerAway, KafkaError, TimeoutError: for ``ask``.
+    """
+    from aiokafka import AIOKafkaProducer  # noqa: PLC0415
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+
+    from stream.brokers.admin import BrokerAway  # noqa: PLC0415
+    from stream.brokers.security import aiokafka_security  # noqa: PLC0415
+
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.brokers,
+        acks="all",
+        max_request_size=_LARGEST,
+        **aiokafka_security(settings),
+    )
+    try:
+        try:
+            await producer.start()
+        except KafkaError as error:
+            raise BrokerAway(f"no Kafka broker answers at {settings.brokers}") from error
+        async with asyncio.timeout(_SECONDS):
+            for key, value in records:
+                await producer.send_and_wait(topic, value, key=key)
+    finally:
+        await producer.stop()
+
+
+def newest(records: list[Found]) -> dict[bytes, bytes]:
+    """What a compacted topic holds: of each key the last value, without the deleted ones."""
+    held: dict[bytes, bytes] = {}
+    for record in records:
+        held.pop(record.key, None)
+        if record.value is not None:
+            held[record.key] = record.value
+    return held
