@@ -17,11 +17,13 @@ matter what answers look like, or how often one looks.
 Were the mean on the good side, W would ever reach 1/a with a chance of at most a [Ville 1939; Waudby-Smith &
 Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86:1, 2024].
 
-Where only number, sum and sum of squares of the replies are kept, log(1 + b(m - x)) is replaced by the parabola
-that touches it at some x0 and meets it at x = 1. Its third derivative is negative, so the parabola lies below it
-from 0 to 1 (the remainder of Hermite's interpolation, f'''/6 (x - x0)^2 (x - 1), is not negative there), the bet
-is a smaller one, and all said above still holds. Fan, Grama & Liu's inequality [Electronic Journal of Probability
-20, 2015] is that with x0 = m.
+Where only number, sum and sum of squares of a pane's replies are kept, the capital is what is left of it in the
+worst case. log(1 + b(m - x)) lies above every parabola that touches it at some x0 and meets it at x = 1, because
+its third derivative is negative (the remainder of Hermite's interpolation, f'''/6 (x - x0)^2 (x - 1), is not
+negative from 0 to 1), and the sum of a parabola needs no more than these three sums. That holds for every x0, so
+it may be chosen when the replies are known. The best is where replies that are all either x0 or 1 have the same
+three sums, and the bound is the capital of those. (With x0 = m it is Fan, Grama & Liu's inequality [Electronic
+Journal of Probability 20, 2015].) One reply or two are known from their sums, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ from stream.alerting.bounded import bounded, least_mean, padded
 from stream.alerting.model import Direction
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stream.alerting.bounded import Bounded
     from stream.alerting.model import ChangeSpec
     from stream.measures.stats import Stats
@@ -47,7 +51,7 @@ GAPS: Final = (0.15, 0.4, 1.0)
 
 _MOST: Final = 0.9  # of the capital is at stake in one reply, at most
 _ENDS: Final = 1.0  # replies more at each end of the scale, in what bets are chosen by
-_RICHEST: Final = 1e12  # an e-process is not carried on beyond: nobody asks for more
+_RICHEST: Final = 1e12  # an e-process is not carried on beyond: nobody asks for more evidence
 
 
 class Watch(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -115,10 +119,8 @@ def watched(
         state = Watch(seen.of, (0.0,) * len(CHANGES), 0)
     mean = least_mean(before, confidence)
     grown = _grown(seen, (before.n, before.total, before.squares), mean, CHANGES)
-    # Less is always allowed. A bet alone makes the alarm at this much; more would only delay the end.
-    most = change.one_false_alarm_per * len(CHANGES)
-    sums = tuple(_times(growth, held + seen.n, most) for growth, held in zip(grown, state.sums, strict=True))
-    return Watch(seen.of, sums, state.n + seen.n)
+    held = [each + seen.n for each in state.sums]
+    return Watch(seen.of, _times(held, grown, change.one_false_alarm_per), state.n + seen.n)
 
 
 def alarmed(change: ChangeSpec, state: Watch | None) -> bool:
@@ -173,7 +175,7 @@ def pursued(metric: str, below: bool, line: float, state: Episode, news: Stats) 
     if mean <= 0:
         return state  # beyond the end of the scale: there is nothing to prove
     grown = _grown(seen, (n, total, squares), mean, GAPS)
-    sums = tuple(_times(growth, held, _RICHEST) for growth, held in zip(grown, state.sums, strict=True))
+    sums = _times(state.sums, grown, _RICHEST)
     return Episode(state.of, sums, state.n + seen.n, known, state.number)
 
 
@@ -213,44 +215,50 @@ def _grown(
         mean: From 0 to 1.
         steps: What the bets are looking for, in standard deviations.
     """
-    usual, variance, _ = padded(*known, _ENDS)
+    _, variance, _ = padded(*known, _ENDS)
     spread = sqrt(variance)
     most = _MOST / (1 - mean) if mean < 1 else inf
+    outcomes = _outcomes(seen)
     grown = []
     for step in steps:
         change = step * spread
         # Of the best bet [Kelly 1956] on a change of this size the first term.
         bet = min(change / (variance + change * change), most)
-        if seen.points:
-            grown.append(_of_classes(seen, mean, bet))
-        else:
-            squares = variance + usual * usual
-            grown.append(_of_sums(seen, mean, bet, (usual - squares) / (1 - usual) - change))
+        grown.append(sum(often * log1p(bet * (mean - x)) for x, often in outcomes))
     return grown
 
 
-def _of_classes(seen: Bounded, mean: float, bet: float) -> float:
-    grown = 0.0
-    for point, count in zip(seen.points, seen.counts, strict=True):
-        if count:
-            grown += count * log1p(bet * (mean - point))
-    return grown
+def _outcomes(seen: Bounded) -> list[tuple[float, float]]:
+    """Replies and how often they came; of sums, those of the same sums of which a bet keeps least."""
+    n, total = seen.n, seen.total
+    if seen.points:
+        return [pair for pair in zip(seen.points, seen.counts, strict=True) if pair[1]]
+    if n == 1:
+        return [(total, 1)]
+    if n == 2:  # noqa: PLR2004 - no more unknowns than sums
+        middle = total / 2
+        away = sqrt(max(0.0, seen.squares / 2 - middle * middle))
+        return [(max(0.0, middle - away), 1), (min(1.0, middle + away), 1)]
+    short = n - total  # of 1 each
+    short_squared = n - 2 * total + seen.squares
+    if short <= 0 or short_squared <= 0:
+        return [(1.0, n)]
+    often = min(float(n), short * short / short_squared)
+    return [(max(0.0, 1 - short / often), often), (1.0, n - often)]
 
 
-def _of_sums(seen: Bounded, mean: float, bet: float, about: float) -> float:
-    """``about``: where most is lost by the parabola unless it touches there; anywhere is right."""
-    touch = min(max(about, 0.0), _MOST)
-    left = 1 + bet * (mean - touch)
-    height, slope = log(left), -bet / left
-    rest = 1 - touch
-    bend = (log1p(bet * (mean - 1)) - height - slope * rest) / (rest * rest)
-    away = seen.total - seen.n * touch
-    away_squared = seen.squares - 2 * touch * seen.total + seen.n * touch * touch
-    return seen.n * height + slope * away + bend * away_squared
+def _times(held: Sequence[float], grown: Sequence[float], most: float) -> tuple[float, ...]:
+    """Every bet's capital after its growth, all in proportion less where their mean would be above ``most``.
 
-
-def _times(growth: float, held: float, most: float) -> float:
-    if held <= 0:
-        return 0.0
-    power = growth + log(held)
-    return most if power >= log(most) else exp(power)
+    Less is always allowed, and more than an alarm takes would only put off its end.
+    """
+    powers = [
+        growth + log(capital) if capital > 0 else -inf for growth, capital in zip(grown, held, strict=True)
+    ]
+    highest = max(powers)
+    if highest == -inf:
+        return tuple(0.0 for _ in powers)
+    shares = [exp(power - highest) for power in powers]
+    whole = sum(shares) / len(shares)
+    scale = most / whole if highest + log(whole) >= log(most) else exp(highest)
+    return tuple(share * scale for share in shares)
