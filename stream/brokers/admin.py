@@ -171,6 +171,16 @@ async def create(
     return [topic.name for topic in missing]
 
 
+async def partitions(bootstrap: str, security: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """How many partitions each topic on the broker has.
+
+    Raises:
+        BrokerAway: no broker answers.
+    """
+    async with _admin(bootstrap, security) as admin:
+        return {name: len(found) for name, found in (await _found(admin)).items()}
+
+
 async def delete(bootstrap: str, names: Iterable[str], security: Mapping[str, Any] | None = None) -> None:
     """Delete topics and wait until they are gone; one that does not exist is fine. For tests.
 

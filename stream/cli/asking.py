@@ -63,11 +63,13 @@ async def read(
         Problem: a topic is missing.
     """
     from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415
-    from aiokafka.errors import KafkaError  # noqa: PLC0415
 
-    from stream.brokers.admin import BrokerAway  # noqa: PLC0415
+    from stream.brokers import admin  # noqa: PLC0415
     from stream.brokers.security import aiokafka_security  # noqa: PLC0415
 
+    there = await admin.partitions(settings.brokers, aiokafka_security(settings))
+    if missing := [name for name in names if name not in there]:
+        raise Problem(f"{', '.join(missing)}: no such topic; create what is missing with: cx topics create")
     found: dict[str, list[Found]] = {name: [] for name in names}
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.brokers,
@@ -77,16 +79,8 @@ async def read(
         **aiokafka_security(settings),
     )
     try:
-        try:
-            await consumer.start()
-        except KafkaError as error:
-            raise BrokerAway(f"no Kafka broker answers at {settings.brokers}") from error
-        there = await consumer.topics()
-        if missing := [name for name in names if name not in there]:
-            raise Problem(
-                f"{', '.join(missing)}: no such topic; create what is missing with: cx topics create"
-            )
-        sources = [TopicPartition(name, p) for name in names for p in consumer.partitions_for_topic(name)]
+        await consumer.start()
+        sources = [TopicPartition(name, partition) for name in names for partition in range(there[name])]
         consumer.assign(sources)
         ends = await consumer.end_offsets(sources)
         await consumer.seek_to_beginning(*sources)

@@ -68,6 +68,8 @@ def add(
     """
     if (length_ms is None) == (ends_ms is None):
         raise click.UsageError("say how long: either --for DURATION or --ends TIME")
+    if not comment.strip():
+        raise click.UsageError("--comment is empty; say why, for whoever wonders at night")
     now = int(time.time() * 1000)
     starts = now // 1000 * 1000 if starts_ms is None else starts_ms
     ends = ends_ms if ends_ms is not None else starts + (length_ms or 0)
