@@ -24,16 +24,18 @@ _UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000
 _NO_INTERVAL: Final = frozenset({"lifetime_value"})
 # What an event of any kind counts in, so that it has values in the slices of replies too.
 _ANY_EVENT: Final = frozenset({"customers"})
-ALWAYS_TESTED: Final = frozenset(REPLY_METRICS) | {
-    name
-    for name, metric in METRICS.items()
-    if isinstance(metric, Comparable) and metric.unit == "percent" and metric.name != "referral_rate"
-}
-"""Metrics of which every observation lies between two known ends: ``evidence: anytime`` needs that."""
-
+_Range = tuple[float | None, float | None]
 # Lines beyond these are never crossed, or always.
-_RANGES: Final = {"nps": (-100, 100), "loyalty": (0, 100), "engagement": (0, 100)}
-_OF_UNIT: Final = {"percent": (0, 100), "seconds": (0, None), "count": (0, None)}
+_RANGES: Final[dict[str, _Range]] = {
+    "nps": (-100, 100),
+    "loyalty": (0, 100),
+    "engagement": (0, 100),
+}
+_OF_UNIT: Final[dict[str, _Range]] = {
+    "percent": (0, 100),
+    "seconds": (0, None),
+    "count": (0, None),
+}
 
 
 def judged(place: Place, kept: Sequence[str]) -> str:
@@ -124,15 +126,18 @@ def check_lengths(place: Place, metric: str, way_out: str) -> None:
 
 def check_anytime(place: Place, metric: str) -> None:
     """Refuse a test that may be looked at all the time where it is not known of single observations."""
-    if metric not in ALWAYS_TESTED:
-        raise place.error(
-            f"{metric} has no observations between two known ends; one of: {', '.join(sorted(ALWAYS_TESTED))}"
-        )
+    if metric not in REPLY_METRICS:
+        raise place.error(f"{metric} is not made of replies; one of: {', '.join(REPLY_METRICS)}")
+
+
+def range_of(metric: str) -> tuple[float | None, float | None]:
+    """The lowest and the highest value there can be; None where there is none. CES has its question's scale."""
+    return _RANGES.get(metric) or _OF_UNIT.get(METRICS[metric].unit) or (None, None)
 
 
 def check_line(place: Place, metric: str, line: float) -> None:
-    """Refuse a line beyond all possible values. CES keeps its question's own scale."""
-    low, high = _RANGES.get(metric) or _OF_UNIT.get(METRICS[metric].unit) or (None, None)
+    """Refuse a line beyond all possible values."""
+    low, high = range_of(metric)
     if low is not None and high is not None and not low <= line <= high:
         raise place.error(f"{metric} is between {low} and {high}: {line} says always or never")
     if low is not None and line < low:

@@ -60,6 +60,7 @@ def hygiene_of(fields: dict[str, Place]) -> Hygienic:
             hold_out=_hold_out(given["hold_out"]) if "hold_out" in given else 0.0,
             grouped=grouped,
             storm=limit_of(given["storm"]) if "storm" in given else None,
+            lines=tuple((name, place.line) for name, place in given.items()),
         ),
         renotify_ms,
     )
@@ -83,7 +84,7 @@ def _inhibition(place: Place) -> Inhibition:
         if label in equal:
             raise item.error(f"{label} is named twice")
         equal.append(label)
-    return Inhibition(matchers_of(fields["source"]), matchers_of(fields["target"]), tuple(equal))
+    return Inhibition(matchers_of(fields["source"]), matchers_of(fields["target"]), tuple(equal), place.line)
 
 
 def _silences(place: Place | None) -> tuple[Silence, ...]:
@@ -112,7 +113,9 @@ def _silence(place: Place) -> Silence:
             raise fields["id"].error("must have 1 to 64 letters, digits and _ . -")
     else:
         name = silence_id(matchers, starts_at_ms, author)
-    return Silence(name, matchers, starts_at_ms, ends_at_ms, author, fields["comment"].text(1_000))
+    return Silence(
+        name, matchers, starts_at_ms, ends_at_ms, author, fields["comment"].text(1_000), place.line
+    )
 
 
 def silence_id(matchers: tuple[Matcher, ...], starts_at_ms: int, author: str) -> str:

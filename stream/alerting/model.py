@@ -298,6 +298,7 @@ class Inhibition:
     source: tuple[Matcher, ...]
     target: tuple[Matcher, ...]
     equal: tuple[str, ...]
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +311,7 @@ class Silence:
     ends_at_ms: int
     author: str
     comment: str
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +351,8 @@ class Hygiene:
     hold_out: float = 0.0
     grouped: Grouped | None = None
     storm: Limit | None = None
+    #: Where in the file each of them is, by its name there.
+    lines: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 16
+TOO_LARGE: Final = "is larger than 1 MiB; split it, or drop what it generates"
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -107,7 +108,7 @@ def parse(text: str) -> Node | None:
             documents.
     """
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
-        raise NodesError(1, "is larger than 1 MiB; split it, or drop what it generates")
+        raise NodesError(1, TOO_LARGE)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as broken:

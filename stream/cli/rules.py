@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from typing import Final
 
 import click
 
-from stream.alerting.rules import RuleBook, RuleError, load_rules
+from stream.alerting.lint import remarks
+from stream.alerting.nodes import MAX_BYTES, TOO_LARGE
+from stream.alerting.rules import RuleBook, RuleError
 from stream.cli.config import load_settings
-from stream.cli.problems import Finding, Problem
-from stream.cli.rules_apply import apply, show
+from stream.cli.problems import Finding
+from stream.cli.rules_apply import apply, show, text_of
 from stream.cli.shape import Group
-from stream.customers import SIGNALS
+from stream.deployment import read_rules
 
 
 @click.group(cls=Group, examples="cx rules check rules.yml")
@@ -24,38 +28,51 @@ rules.add_command(apply)
 rules.add_command(show)
 
 
-@rules.command(examples="cx rules check rules.yml\ncx rules check rules.yml --json")
+@rules.command(
+    examples="cx rules check rules.yml\ncx rules check rules.yml --json\ncx rules check rules.yml --strict"
+)
 @click.argument("file", metavar="RULES", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def check(file: Path, as_json: bool) -> None:
+@click.option("--strict", is_flag=True, help="Warnings end with exit code 1, too.")
+def check(file: Path, as_json: bool, strict: bool) -> None:
     """Say whether the worker would accept this rules file; the first thing wrong ends with exit code 1.
 
-    The windows that rules may name are those of CX_WINDOWS.
+    Warnings are of what is right and yet does nothing: a rule that can never fire, an interval that min_n makes
+    hopeless, a silence that is over. They are on stderr. Which windows are published is what CX_WINDOWS says.
     """
-    windows = load_settings().window_names
+    settings = load_settings()
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise Problem(f"{file}: {why}") from None
-    try:
-        book = load_rules(text, str(file), windows=windows, signals=SIGNALS)
+        if file.is_file() and file.stat().st_size > MAX_BYTES:
+            raise RuleError(str(file), 1, None, "", TOO_LARGE)  # without reading it
+        book = read_rules(text_of(file), str(file), settings)
     except RuleError as error:
         if as_json:
-            found = {name: getattr(error, name) for name in ("file", "line", "rule", "field", "problem")}
+            found = {name: getattr(error, name) for name in _PLACE}
             click.echo(json.dumps({"ok": False, "error": found}))
         raise Finding(str(error)) from None
+    warnings = remarks(book, int(time.time() * 1000))
     if as_json:
-        click.echo(json.dumps({"ok": True, "file": str(file), **_content(book)}))
+        said = [{name: getattr(warning, name) for name in _PLACE} for warning in warnings]
+        click.echo(json.dumps({"ok": True, "file": str(file), **_content(book), "warnings": said}))
     else:
+        for warning in warnings:
+            click.echo(str(warning), err=True)
         content = _content(book)
         names = content["window_rules"] + content["customer_rules"]
-        click.echo(f"{file}: ok, {len(names)} rules: {', '.join(names) or 'none'}")
+        aside = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
+        click.echo(f"{file}: ok, {len(names)} rules: {', '.join(names) or 'none'}{aside}")
+    if strict and warnings:
+        raise Finding(f"{file}: {len(warnings)} warning{'s' if len(warnings) > 1 else ''}, and --strict")
+
+
+_PLACE: Final = ("file", "line", "rule", "field", "problem")
 
 
 def _content(book: RuleBook) -> dict[str, list[str]]:
+    of_customers = sorted((*book.customer_rules, *book.history_rules), key=lambda rule: rule.line)
     return {
         "window_rules": [rule.alert for rule in book.metric_rules],
-        "customer_rules": [rule.alert for rule in book.customer_rules],
+        "customer_rules": [rule.alert for rule in of_customers],
         "groupings": [",".join(grouping) for grouping in book.groupings],
+        "windows": list(book.windows),
     }

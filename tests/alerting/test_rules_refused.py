@@ -91,7 +91,11 @@ RULES = [
         "evidence",
         "use change",
     ),
-    ("metric: waiting_time\nwindow: 1h\nabove: 3\nevidence: anytime  # <-", "evidence", "two known ends"),
+    (
+        "metric: waiting_time\nwindow: 1h\nabove: 3\nevidence: anytime  # <-",
+        "evidence",
+        "not made of replies",
+    ),
     (BELOW + "keep_firing: soon  # <-", "keep_firing", "must be a duration"),
     (BELOW + "drivers: []  # <-", "drivers", "must name 1 to 4 dimensions"),
     (BELOW + "by: [segment]\ndrivers: [segment]  # <-", "drivers", "own slices already"),

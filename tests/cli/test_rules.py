@@ -48,15 +48,42 @@ def test_a_wrong_file_is_a_finding_with_its_place(
     )
 
 
-def test_rules_may_name_the_windows_that_are_kept(
+def test_windows_that_are_not_published_are_kept_for_rules(
     cx: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """What is right depends on CX_WINDOWS, as in the worker."""
+    """What is published is CX_WINDOWS, as in the worker; what windows are made of is CX_PANE_MS."""
     (tmp_path / "rules.yml").write_text(GOOD)
-    done = cx("rules", "check", "rules.yml", CX_WINDOWS="5m,2h")
-    assert done.returncode == 1
-    assert done.stderr == (
-        "cx: rules.yml:4: rule 'NpsLow': window: no such window is kept (CX_WINDOWS); one of: 5m, 2h\n"
+    found = json.loads(cx("rules", "check", "rules.yml", "--json", CX_WINDOWS="5m,2h").stdout)
+    assert found["windows"] == ["1h"]
+    (tmp_path / "rules.yml").write_text(GOOD.replace("1h", "70s"))
+    done = cx("rules", "check", "rules.yml", CX_PANE_MS="60000")
+    assert (done.returncode, "made of steps of 1m" in done.stderr) == (1, True)
+
+
+def test_warnings_are_told_and_are_findings_only_where_asked_for(
+    cx: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """A warning names its place as an error does, on stderr; --strict ends with exit code 1."""
+    (tmp_path / "rules.yml").write_text(GOOD.replace("below: 30", "below: -100"))
+    done = cx("rules", "check", "rules.yml")
+    assert (done.returncode, done.stdout) == (0, "rules.yml: ok, 2 rules: NpsLow, Unhappy, 1 warning\n")
+    warning = "rules.yml:4: warning: rule 'NpsLow': below: never fires: nps is never below -100\n"
+    assert done.stderr == warning
+    [found] = json.loads(cx("rules", "check", "rules.yml", "--json").stdout)["warnings"]
+    assert (found["line"], found["rule"], found["field"]) == (4, "NpsLow", "below")
+    done = cx("rules", "check", "rules.yml", "--strict")
+    assert (done.returncode, done.stderr) == (1, warning + "cx: rules.yml: 1 warning, and --strict\n")
+
+
+def test_a_file_of_ten_megabytes_is_refused(
+    cx: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """It is refused by its size, in a line that says what to do."""
+    (tmp_path / "rules.yml").write_text("# nothing\n" * 1_000_000)
+    done = cx("rules", "check", "rules.yml")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "cx: rules.yml:1: is larger than 1 MiB; split it, or drop what it generates\n",
     )
 
 
