@@ -1,4 +1,4 @@
-"""``cx.claims``: the one ordered lane in which claims of all slices meet."""
+"""``cx.claims``: the one ordered lane in which claims of all slices meet, and what of them is told."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
     from agents.context import Context
+    from stream.alerting.lane import LaneChanges
+    from stream.alerting.model import RuleBook
     from stream.engine import Batch, BatchTable
 
 #: Rounds of the lane begin at most this often.
@@ -26,6 +28,7 @@ class AlertsAgent:
         self._table = table
         self._held: dict[int, Lane] = {}
         self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
+        context.feeds.on_rules.append(self._swap)
 
     async def recovered(self) -> None:
         """Tables are complete for a new assignment: start from them."""
@@ -39,6 +42,9 @@ class AlertsAgent:
     async def handle(self, partition: int, batches: list[Batch]) -> None:
         """Order what came, publish what is due, then remember it."""
         lane = self._lane(partition)
+        if lane.silences(self._context.feeds.silences):
+            # A round of their own: one that a crash repeats must find the same silences.
+            await self._write(partition, lane.changes())
         for batch in batches:
             for record in batch.records:
                 if record.value is None:
@@ -50,16 +56,29 @@ class AlertsAgent:
                     lane.mark(message.partition, message.instant_ms)
         await self._context.publish_alerts(lane.release())
         changes = lane.changes()
+        await self._context.publish_decisions(changes.decided)
+        await self._write(partition, changes)
+        for decision in changes.decided:
+            self._context.telemetry.decision(f"lane_{decision.reason}")
+
+    async def _write(self, partition: int, changes: LaneChanges) -> None:
         # One log, in this order: after a crash there is a prefix of it, so the progress comes after the entries.
         last = [] if changes.progress is None else [changes.progress]
         entries = [(key.encode(), value) for key, value in [*changes.entries, *last]]
         await self._table.write(partition, [*entries, *((key.encode(), None) for key in changes.tombstones)])
 
+    def _swap(self, book: RuleBook, from_ms: int) -> None:
+        for lane in self._held.values():
+            lane.swap(book, from_ms)
+
     def _lane(self, partition: int) -> Lane:
         lane = self._held.get(partition)
         if lane is None:
-            lane = self._held[partition] = Lane(range(self._context.config.partitions))
+            lane = Lane(range(self._context.config.partitions), self._context.book)
             for key, value in self._table.partition(partition).items():
                 lane.restore(key.decode(), value)
             lane.ready()
+            for version in self._context.feeds.versions:
+                lane.swap(version.book, version.from_ms)
+            self._held[partition] = lane
         return lane

@@ -1,34 +1,40 @@
-"""The one ordered lane of claims: from several producers in, by time out.
+"""The one ordered lane of claims: from several producers in, by time out, as far as they are to be told.
 
 Every owner of a metrics partition sends its claims in order of time, and marks that say up to when it
-has sent them all. A claim leaves the lane once the marks of ALL partitions have reached its instant,
-in the order (as_of, fingerprint, id): the same order whatever the interleaving. A partition never
-heard of holds the lane.
+has sent them all. Claims leave once the marks of ALL partitions have reached their instant, in one order
+whatever the interleaving; a partition never heard of holds the lane. On their way out they pass what keeps
+alerts few (``telling``), instant by instant, so that neither batches nor crashes change what is told.
 
 State is kept as table entries. One round is: ``offer`` and ``mark`` for a batch, ``release``, publish
 what came out, then write ``changes()``: its entries first, then the progress, which makes them count,
 then the tombstones, of keys that the progress of an earlier round has made superfluous; only then
 acknowledge. A crash anywhere in between leads to the claims of the unfinished round being released
-again, with the same ids, and to nothing else.
+again, with the same ids, and to nothing else. Silences from outside have a round of their own.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from stream.alerting.claims import Claim, decode_claim, encode_claim
+from stream.alerting.claims import Claim, Decision, decode_claim, encode_claim
+from stream.alerting.ledger import Ledger
+from stream.alerting.model import RuleBook, Silence
+from stream.alerting.telling import Telling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
+
+    from stream.alerting.told import Past
 
 _PROGRESS: Final = "progress"
 _PENDING: Final = "pending/"
-_ACTIVE: Final = "active/"
-_PAST: Final = "past/"
+_SILENCE: Final = "silence/"
+
+#: Of so many alerts that are over the history is kept.
+KEPT: Final = 10_000
 
 
 class Verdict(StrEnum):
@@ -40,56 +46,59 @@ class Verdict(StrEnum):
 
 
 class LaneChanges(NamedTuple):
-    """What a round has to make durable, in this order: entries, progress (None: unmoved), tombstones."""
+    """What a round has to make durable, in this order: entries, progress (None: unmoved), tombstones.
+
+    ``decided`` comes before them: what became of alerts, where that is something new.
+    """
 
     entries: list[tuple[str, bytes]]
     progress: tuple[str, bytes] | None
     tombstones: list[str]
+    decided: Sequence[Decision] = ()
 
 
 class _Progress(msgspec.Struct, array_like=True):
-    """How far the lane is. ``done``: superfluous keys whose tombstones may not be durable yet."""
+    """How far the lane is: marks, the last round that counts, the instant up to which claims have left."""
 
     marks: dict[int, int]
-    count: int
-    done: list[str]
-
-
-class _Past(msgspec.Struct, array_like=True, frozen=True):
-    at: int
-    claim: Claim
+    round: int
+    now_ms: int | None
 
 
 _encoder: Final = msgspec.json.Encoder()
 _progress: Final = msgspec.json.Decoder(_Progress)
-_past: Final = msgspec.json.Decoder(_Past)
+_silence: Final = msgspec.json.Decoder(Silence)
 
 
 class Lane:
-    """Claims waiting for their turn, the alerts that fire now, and the newest claims released.
+    """Claims waiting for their turn, and the alerts that fire.
 
     Args:
         partitions: the metrics partitions that send claims and marks.
-        history: how many released claims are remembered. Changing it may forget some.
+        book: the rules; None: all claims are told.
+        kept: of so many alerts that are over the history is kept.
 
     Raises:
-        ValueError: no partition, or no history.
+        ValueError: no partition.
     """
 
-    def __init__(self, partitions: Iterable[int], history: int = 1000) -> None:
+    def __init__(self, partitions: Iterable[int], book: RuleBook | None = None, kept: int = KEPT) -> None:
         self._partitions = frozenset(partitions)
-        if not self._partitions or history < 1:
-            raise ValueError("a lane needs a partition and a history of at least 1")
-        self._history = history
+        if not self._partitions:
+            raise ValueError("a lane needs a partition")
+        self._first = RuleBook("") if book is None else book
+        self._versions: dict[int, RuleBook] = {}
         self._marks: dict[int, int] = {}
-        self._count = 0  # claims released, ever
+        self._now_ms: int | None = None
+        self._round = 0
         self._pending: dict[str, Claim] = {}
-        self._active: dict[str, Claim] = {}
-        self._past: dict[int, Claim] = {}
-        self._stored: set[str] = set()  # pending and active keys the table holds
-        self._dirty: dict[str, bytes] = {}
-        self._done: set[str] = set()  # superfluous with this round's progress
-        self._dead: set[str] = set()  # superfluous with the last round's
+        self._silences: dict[str, Silence] = {}
+        self._dirty: dict[str, bytes] = {}  # pending entries to be written
+        self._stored: set[str] = set()  # pending keys the table holds
+        self._left: set[str] = set()  # pending keys that this round's progress makes superfluous
+        self._dead: set[str] = set()  # and those that an earlier one has
+        self._ledger = Ledger()
+        self._telling = Telling(self._ledger, kept)
         self._moved = False
 
     def restore(self, key: str, value: bytes) -> None:
@@ -100,35 +109,53 @@ class Lane:
         """
         if key == _PROGRESS:
             progress = _progress.decode(value)
-            self._marks, self._count, self._dead = progress.marks, progress.count, set(progress.done)
+            self._marks, self._round, self._now_ms = progress.marks, progress.round, progress.now_ms
         elif key.startswith(_PENDING):
             claim = decode_claim(value)
             self._pending[claim.id] = claim
             self._stored.add(key)
-        elif key.startswith(_ACTIVE):
-            claim = decode_claim(value)
-            self._active[claim.fingerprint] = claim
-            self._stored.add(key)
-        elif key.startswith(_PAST):
-            past = _past.decode(value)
-            if key == self._past_key(past.at):
-                self._past[past.at] = past.claim
         else:
-            raise ValueError("not an entry of the lane's table")
+            self._ledger.restore(key, value)
 
     def ready(self) -> None:
         """All entries are back: forget what the last progress had made superfluous."""
-        for key in self._dead:
-            if key.startswith(_PENDING):
-                self._pending.pop(key.removeprefix(_PENDING), None)
-        for claim in [*self._active.values()]:
-            if claim.state == "resolved":
-                del self._active[claim.fingerprint]
-                self._dead.add(_ACTIVE + claim.fingerprint)
-        self._stored -= self._dead
-        # What a round cut short had released comes again and is counted again.
-        oldest = self._count - self._history
-        self._past = {at: self._past[at] for at in sorted(self._past) if oldest <= at < self._count}
+        for claim in [*self._pending.values()]:
+            if self._now_ms is not None and claim.as_of_ms <= self._now_ms:
+                self._leave(claim)
+        self._dead, self._left, self._moved = self._left, set(), False
+        for key, value in self._ledger.settle(self._round).items():
+            if key.startswith(_SILENCE):
+                silence = _silence.decode(value)
+                self._silences[silence.id] = silence
+            else:
+                self._telling.restore(key, value)
+        self._telling.ready(self._now_ms)
+        self._telling.silences(self._silences.values())
+
+    def swap(self, book: RuleBook, from_ms: int) -> None:
+        """From this moment of event time on these rules hold, in place of those given for the same moment.
+
+        A moment that has passed means at once, and is then not the same on every replay.
+        """
+        self._versions[from_ms] = book
+
+    def silences(self, silences: Iterable[Silence]) -> bool:
+        """The silences from outside, all of them, checked; they hold from where the lane is.
+
+        True: they are others than before. Then what ``changes`` says is to be written before ``release`` is
+        called: a round that is repeated must find the same silences.
+        """
+        given = {silence.id: silence for silence in silences}
+        if given == self._silences:
+            return False
+        for name in self._silences.keys() - given.keys():
+            self._ledger.drop(_SILENCE + name)
+        for name, silence in given.items():
+            if self._silences.get(name) != silence:
+                self._ledger.put(_SILENCE + name, _encoder.encode(silence))
+        self._silences = given
+        self._telling.silences(given.values())
+        return True
 
     def offer(self, partition: int, claim: Claim) -> Verdict:
         """Take a claim of a partition; it waits until ``release`` may let it go.
@@ -143,7 +170,11 @@ class Lane:
         if claim.id in self._pending:
             return Verdict.DUPLICATE
         self._pending[claim.id] = claim
-        self._put(_PENDING + claim.id, encode_claim(claim))
+        key = _PENDING + claim.id
+        self._dead.discard(key)
+        self._left.discard(key)
+        if key not in self._stored:
+            self._dirty[key] = encode_claim(claim)
         return Verdict.HELD
 
     def mark(self, partition: int, instant_ms: int) -> None:
@@ -159,39 +190,45 @@ class Lane:
             self._moved = True
 
     def release(self) -> list[Claim]:
-        """The claims whose time has come, in their order."""
+        """What is told now that the marks are where they are, in the order of the instants."""
         frontier = self.frontier_ms
-        if frontier is None or not self._pending:
+        if frontier is None:
             return []
-        released = [claim for claim in self._pending.values() if claim.as_of_ms <= frontier]
-        released.sort(key=lambda claim: claim.order)
-        for claim in released:
-            del self._pending[claim.id]
-            self._drop(_PENDING + claim.id)
-            self._follow(claim)
-            self._past[self._count] = claim
-            self._past.pop(self._count - self._history, None)
-            self._dirty[self._past_key(self._count)] = _encoder.encode(_Past(self._count, claim))
-            self._count += 1
-            self._moved = True
-        return released
+        told: list[Claim] = []
+        due = [claim for claim in self._pending.values() if claim.as_of_ms <= frontier]
+        due.sort(key=lambda claim: claim.order, reverse=True)
+        if self._now_ms is not None and self._at(self._now_ms):
+            told += self._telling.instant(self._now_ms, ())
+        while (at_ms := self._next(due, frontier)) is not None:
+            claims = []
+            while due and due[-1].as_of_ms <= at_ms:
+                claims.append(due.pop())
+            self._at(at_ms)
+            told += self._telling.instant(at_ms, claims)
+            self._now_ms = at_ms
+            for claim in claims:
+                self._leave(claim)
+        self._now_ms = frontier
+        return told
 
     def changes(self) -> LaneChanges:
         """What has changed since the last call; the next call takes it as durable."""
-        entries = list(self._dirty.items())
-        tombstones = sorted(self._dead - self._dirty.keys())
+        self._telling.write()
+        entries, gone = self._ledger.changes(self._round + 1)
+        self._moved |= bool(entries)
+        entries += self._dirty.items()
+        self._stored.update(self._dirty)
+        tombstones = sorted(self._dead) + gone
+        self._stored -= self._dead
         progress = None
         if self._moved:
-            done = sorted(self._done.union(tombstones))
-            progress = (_PROGRESS, _encoder.encode(_Progress(self._marks, self._count, done)))
-            self._dead, self._done = self._done, set()
-        else:
-            self._dead = set()
-        self._stored.update(key for key, _ in entries if not key.startswith(_PAST))
-        self._stored -= self._dead
+            self._round += 1
+            progress = (_PROGRESS, _encoder.encode(_Progress(self._marks, self._round, self._now_ms)))
+        self._dead, self._left = self._left, set()
         self._dirty = {}
         self._moved = False
-        return LaneChanges(entries, progress, tombstones)
+        decided, self._telling.decided = self._telling.decided, []
+        return LaneChanges(entries, progress, tombstones, tuple(decided))
 
     @property
     def frontier_ms(self) -> int | None:
@@ -203,7 +240,7 @@ class Lane:
 
     @property
     def waiting(self) -> int:
-        """How many claims are held."""
+        """How many claims are held until the marks reach them."""
         return len(self._pending)
 
     @property
@@ -212,41 +249,40 @@ class Lane:
         return self._partitions - self._marks.keys()
 
     @property
-    def active(self) -> Mapping[str, Claim]:
-        """The claims of the alerts that fire now, by fingerprint."""
-        return MappingProxyType(self._active)
+    def active(self) -> dict[str, Claim]:
+        """The alerts that fire now, told or not, by fingerprint."""
+        return {name: each.claim for name, each in self._telling.records.items() if each.claim is not None}
 
-    @property
-    def recent(self) -> list[Claim]:
-        """The newest claims released, oldest first, at most ``history`` of them."""
-        return list(self._past.values())
+    def history(self, fingerprint: str) -> Sequence[Past]:
+        """The newest transitions of an alert, oldest first, and what became of them."""
+        record = self._telling.records.get(fingerprint)
+        return () if record is None else record.past
 
     def _check(self, partition: int) -> None:
         if partition not in self._partitions:
             raise ValueError(f"the lane was not told of partition {partition}")
 
-    def _follow(self, claim: Claim) -> None:
-        key = _ACTIVE + claim.fingerprint
-        if claim.state == "firing":
-            self._active[claim.fingerprint] = claim
-            self._put(key, encode_claim(claim))
-        else:
-            self._active.pop(claim.fingerprint, None)
-            self._drop(key)
-            if key in self._stored:
-                # Until its tombstone is durable the entry itself has to say that the alert is over.
-                self._dirty[key] = encode_claim(claim)
+    def _next(self, due: list[Claim], frontier: int) -> int | None:
+        """The next instant at which something comes or is to be decided, up to the frontier."""
+        times = [due[-1].as_of_ms] if due else []
+        wake = self._telling.next_ms
+        if wake is not None:
+            times.append(wake)
+        now = self._now_ms
+        times += [from_ms for from_ms in self._versions if now is None or from_ms > now]
+        at_ms = min(times, default=None)
+        return None if at_ms is None or at_ms > frontier else at_ms
 
-    def _put(self, key: str, value: bytes) -> None:
-        self._dirty[key] = value
-        self._done.discard(key)
-        self._dead.discard(key)
+    def _at(self, at_ms: int) -> bool:
+        """Let the rules of a moment hold; says whether there is something to be looked at again."""
+        passed = [from_ms for from_ms in self._versions if from_ms <= at_ms]
+        self._telling.rules(self._versions[max(passed)] if passed else self._first)
+        return self._telling.unsettled
 
-    def _drop(self, key: str) -> None:
-        """The key is superfluous; what the table never held needs neither entry nor tombstone."""
+    def _leave(self, claim: Claim) -> None:
+        del self._pending[claim.id]
+        key = _PENDING + claim.id
         self._dirty.pop(key, None)
         if key in self._stored:
-            self._done.add(key)
-
-    def _past_key(self, at: int) -> str:
-        return f"{_PAST}{at % self._history}"
+            self._left.add(key)
+        self._moved = True

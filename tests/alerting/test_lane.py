@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stream.alerting.claims import Claim, claim_id
 from stream.alerting.lane import Lane, LaneChanges, Verdict
+from stream.alerting.told import MOST_PAST
 
 PARTITIONS = (0, 1, 2)
 
@@ -49,8 +50,8 @@ def _store(table: dict[str, bytes], changes: LaneChanges, writes: int | None = N
             table[key] = value
 
 
-def _restored(table: dict[str, bytes], history: int = 1000) -> Lane:
-    lane = Lane(PARTITIONS, history)
+def _restored(table: dict[str, bytes], kept: int = 1000) -> Lane:
+    lane = Lane(PARTITIONS, kept=kept)
     keys = list(table)
     random.Random(len(keys)).shuffle(keys)
     for key in keys:
@@ -105,7 +106,7 @@ def test_an_unknown_partition_is_an_error_and_not_a_lost_claim() -> None:
         lane.mark(7, 1)
     with pytest.raises(ValueError, match="a lane needs"):
         Lane(())
-    with pytest.raises(ValueError, match="not an entry"):
+    with pytest.raises(ValueError, match="truncated"):
         lane.restore("other", b"")
 
 
@@ -125,31 +126,51 @@ def test_the_active_alerts_are_those_fired_and_not_resolved() -> None:
     again.ready()
     assert list(again.active) == ["f-b"]
     _store(table, again.changes())
-    assert sorted(table) == ["active/f-b", "past/0", "past/1", "past/2", "progress"]
+    assert sorted(table) == ["alert/f-a", "alert/f-b", "progress"]
 
 
-def test_history_is_bounded_and_keeps_the_newest() -> None:
-    """Only the newest claims are remembered, in memory and in the table."""
+def test_the_history_of_an_alert_is_bounded_and_keeps_the_newest() -> None:
+    """Of each alert the newest transitions are remembered with what became of them, also after a restart."""
     table: dict[str, bytes] = {}
-    lane = Lane(PARTITIONS, history=3)
-    for at in range(1, 11):
-        lane.offer(0, _claim_of("a", at))
+    lane = Lane(PARTITIONS)
+    for at in range(1, 101):
+        lane.offer(0, _claim_of("a", at, "resolved" if at % 2 == 0 else "firing"))
         for partition in PARTITIONS:
             lane.mark(partition, at)
         lane.release()
         _store(table, lane.changes())
-    assert _names(lane.recent) == ["a@8", "a@9", "a@10"]
-    assert len([key for key in table if key.startswith("past/")]) == 3
-    assert _names(_restored(table, history=3).recent) == ["a@8", "a@9", "a@10"]
+    assert [past.at_ms for past in lane.history("f-a")] == list(range(101 - MOST_PAST, 101))
+    assert {past.outcome for past in lane.history("f-a")} == {"told"}
+    assert _restored(table).history("f-a") == lane.history("f-a")
+    assert lane.history("never heard of") == ()
 
 
-def test_a_claim_released_in_its_own_round_never_touches_the_table() -> None:
+def test_of_alerts_that_are_over_the_oldest_are_forgotten() -> None:
+    """Memory and table are bounded whatever the slices; an alert that fires is never forgotten."""
+    table: dict[str, bytes] = {}
+    lane = Lane([0], kept=16)
+    lane.offer(0, _claim_of("fires", 1))
+    for at in range(2, 102):
+        lane.offer(0, _claim_of(f"{at:03}", at))
+        lane.offer(0, _claim_of(f"{at:03}", at, "resolved"))
+        lane.mark(0, at)
+        lane.release()
+        _store(table, lane.changes())
+    for _ in range(2):
+        _store(table, lane.changes())
+    known = [key for key in table if key.startswith("alert/")]
+    assert len(known) <= 17
+    assert {"alert/f-fires", "alert/f-101", "alert/f-100"} <= set(known)
+    assert lane.history("f-002") == ()
+
+
+def test_a_claim_released_in_its_own_round_is_never_stored_as_waiting() -> None:
     """Only what waits is stored as waiting."""
     lane = Lane([0])
     lane.offer(0, _claim_of("a", 5))
     lane.mark(0, 5)
     lane.release()
-    assert [key for key, _ in lane.changes().entries] == ["active/f-a", "past/0"]
+    assert [key for key, _ in lane.changes().entries] == ["alert/f-a"]
     assert lane.changes() == LaneChanges([], None, [])
 
 
@@ -226,7 +247,7 @@ def test_crashes_anywhere_release_again_only_what_was_not_durable(
     """
     records = _interleaved(log, seed)
     table: dict[str, bytes] = {}
-    lane = Lane(PARTITIONS, history=5)
+    lane = Lane(PARTITIONS)
     released: list[Claim] = []
     settled = 0  # how many claims rounds that were finished have released
     position, crashes = 0, 0
@@ -250,7 +271,7 @@ def test_crashes_anywhere_release_again_only_what_was_not_durable(
             # The progress is durable: the round counts, although its offsets were not acknowledged.
             released = released[:settled] + now
             settled += len(now)
-        lane = _restored(table, history=5)
+        lane = _restored(table)
         # Read again from an offset that may be older than what the state holds.
         position = data.draw(st.integers(0, position))
     assert released == _expected(log)
@@ -260,9 +281,8 @@ def test_crashes_anywhere_release_again_only_what_was_not_durable(
             firing[claim.fingerprint] = claim
         else:
             firing.pop(claim.fingerprint, None)
-    assert dict(lane.active) == firing
-    assert lane.recent == released[-5:]
-    again = _restored(table, history=5)
-    assert dict(again.active) == firing
-    assert again.recent == released[-5:]
+    assert lane.active == firing
+    again = _restored(table)
+    assert again.active == firing
+    assert {name: again.history(name) for name in firing} == {name: lane.history(name) for name in firing}
     assert again.waiting == 0

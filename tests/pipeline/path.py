@@ -145,7 +145,7 @@ class Path:
         return MetricsPartition(partition, self.config, self.book, dict(self._windows[partition]))
 
     def _new_lane(self) -> Lane:
-        lane = Lane(range(self.config.partitions))
+        lane = Lane(range(self.config.partitions), self.book)
         for key, value in self._lane_table.items():
             lane.restore(key.decode(), value)
         lane.ready()
