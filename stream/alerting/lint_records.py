@@ -39,7 +39,7 @@ def record_remarks(book: RuleBook) -> Iterator[Said]:
     for rule in (*book.customer_rules, *book.history_rules):
         for field, tests in _tests_of(rule):
             for at, problem in _of_tests(tests, book, known):
-                yield rule.line, rule.alert, f"{field}.{at}", problem
+                yield rule.line, rule.alert, at if field == "customer" else f"{field}.{at}", problem
         if isinstance(rule, SequenceRule) and rule.unless is not None and rule.unless in rule.steps:
             yield (
                 rule.line,
@@ -58,8 +58,15 @@ def _tests_of(rule: Rule) -> list[tuple[str, tuple[Check, ...]]]:
     if isinstance(rule, CountRule):
         return [("count.of", rule.of.tests)]
     if isinstance(rule, SequenceRule):
-        steps = [(f"steps[{at}]", step.tests) for at, step in enumerate(rule.steps)]
-        return [*steps, *([("unless", rule.unless.tests)] if rule.unless is not None else [])]
+        expects = rule.unless is not None and len(rule.steps) == 1
+        steps = (
+            [f"sequence.steps[{at}]" for at in range(len(rule.steps))] if not expects else ["expect.after"]
+        )
+        last = "expect.then" if expects else "sequence.unless"
+        return [
+            *zip(steps, (step.tests for step in rule.steps), strict=True),
+            *([(last, rule.unless.tests)] if rule.unless is not None else []),
+        ]
     return []
 
 
