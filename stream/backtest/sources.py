@@ -92,6 +92,22 @@ class Kept(SourcePanes):
         super()._move(newest_ms)
 
 
+def join(into: Cells, cells: Cells) -> None:
+    """Add cells to others; they are not to be used any more."""
+    for known, panes in cells.items():
+        held = into.setdefault(known, panes)
+        if held is panes:
+            continue
+        for pane, slices in panes.items():
+            for slice_key, stats in slices.items():
+                sums = _stats(into, known, pane, slice_key)
+                for key, vec in stats.items():
+                    if key == CUSTOMERS:
+                        sums[CUSTOMERS] = sorted({*vec, *sums.get(CUSTOMERS, ())})
+                    else:
+                        _add(sums, key, vec, 1)
+
+
 def _stats(cells: Cells, known: int, pane: int, slice_key: str) -> Stats:
     panes = cells.get(known)
     if panes is None:

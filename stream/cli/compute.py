@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import sys
 import time
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Final, Literal
 
 import click
-from pydantic_core import PydanticCustomError
 
-from schemas.times import format_ms, parse, to_ms
+from schemas.times import format_ms
 from stream.cli.config import load_settings
+from stream.cli.files import look_for, moment_ms, on_disk, progress, summary, tell_refused
 from stream.cli.problems import Problem
 from stream.cli.shape import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from stream.compute import Computed
     from stream.measures import MetricValue
 
-_BAR_AFTER_S: Final = 2.0
 _FAR: Final = 1e6  # figures from here on are shown without digits after the point
 
 
@@ -54,16 +48,14 @@ def compute(
     and replies mixed, duplicates, late and bad records treated alike. Values are as of the end of the newest
     event. Lines that are not taken are told on stderr, with a summary; they do not change the exit code.
     """
-    now_ms = time.time_ns() // 1_000_000 if now is None else _moment_ms(now)
+    now_ms = time.time_ns() // 1_000_000 if now is None else moment_ms(now, "--now")
     settings = load_settings(**({} if rules is None else {"rules": rules}))
-    for file in files:
-        if str(file) != "-" and (file.is_dir() or not file.exists()):
-            raise Problem(f"{file}: {'is a directory' if file.is_dir() else 'no such file'}")
+    look_for(files)
     from stream.alerting.rules import RuleError  # noqa: PLC0415 - only when all else is well
     from stream.compute import Broken, Job, Unreadable  # noqa: PLC0415
     from stream.compute import compute as run  # noqa: PLC0415
 
-    with _on_disk(files) as paths, _progress(paths) as advance:
+    with on_disk(files) as paths, progress(paths, "computing") as advance:
         try:
             # Nothing here has a thread when processes start: the bar has one, but is shown later.
             start: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
@@ -75,73 +67,13 @@ def compute(
                 raise Problem(str(error)) from None
             raise
         names = dict(zip(paths, files, strict=True))
-        for file, line, reason, detail in done.refused:
-            click.echo(f"cx: {names[file]}:{line}: {reason}: {detail}", err=True)
-    click.echo(_summary(done), err=True)
+        tell_refused(done.refused, names)
+    click.echo(summary(done.verdicts, done.reasons, done.others), err=True)
     if as_json:
         for record in done.metrics:
             click.echo(record.payload)
     else:
         _show(done)
-
-
-def _moment_ms(text: str) -> int:
-    try:
-        return to_ms(parse(text))
-    except PydanticCustomError as error:
-        raise Problem(f"--now: {text!r}: {error.message()}, like 2026-01-12T08:00:00Z") from None
-
-
-def _summary(done: Computed) -> str:
-    verdicts = done.verdicts
-    reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(done.reasons.items()) if reason != "too_late")
-    dead = f"{verdicts['deadletter']} dead letters" + (f" ({reasons})" if reasons else "")
-    others = [
-        f"cx: more than CX_MAX_MEMBERS members of {grouping}: the rest is in 'other'"
-        for grouping in sorted(done.others)
-    ]
-    total = (
-        f"cx: {verdicts.total()} events: {verdicts['applied']} applied, {verdicts['duplicate']} duplicates"
-    )
-    return "\n".join([f"{total}, {dead}, {verdicts['late']} too late", *others])
-
-
-@contextlib.contextmanager
-def _on_disk(files: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
-    """The files, with standard input in a temporary one: every process reads it from its beginning."""
-    with contextlib.ExitStack() as held:
-        paths = []
-        for file in files:
-            if str(file) == "-":
-                spool = held.enter_context(NamedTemporaryFile(prefix="cx-compute-"))
-                shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
-                spool.flush()
-                paths.append(Path(spool.name))
-            else:
-                paths.append(file)
-        yield tuple(paths)
-
-
-@contextlib.contextmanager
-def _progress(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
-    """A bar over the bytes of all files, on a terminal's stderr and not for what is done at once."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only where somebody watches
-    from rich.progress import Progress  # noqa: PLC0415
-
-    began = time.monotonic()
-    with contextlib.ExitStack() as shown:
-        bar = Progress(console=Console(stderr=True), transient=True)
-        task = bar.add_task("computing", total=sum(file.stat().st_size for file in files))
-
-        def advance(read: int) -> None:
-            if not bar.live.is_started and time.monotonic() - began >= _BAR_AFTER_S:
-                shown.enter_context(bar)
-            bar.update(task, completed=read)
-
-        yield advance
 
 
 def _show(done: Computed) -> None:

@@ -204,7 +204,7 @@ def _side_by_side(
             if proved == instant:
                 break
             instant = proved
-        return instant, [_hear(end, process) for end, process in zip(ends, started, strict=True)], starts
+        return instant, [hear(end, process) for end, process in zip(ends, started, strict=True)], starts
     finally:
         for process in started:
             process.kill()
@@ -221,7 +221,7 @@ def _read(
     while len(newest) < len(ends):
         for end in cast("list[_End]", wait([end for number, end in enumerate(ends) if number not in newest])):
             number = ends.index(end)
-            said = _hear(end, started[number])
+            said = hear(end, started[number])
             if isinstance(said, int):
                 read[number] = said
                 advance(sum(read) // len(ends))
@@ -230,7 +230,7 @@ def _read(
     return max(newest.values()) + 1, starts
 
 
-def _hear(end: _End, process: BaseProcess) -> Any:
+def hear(end: _End, process: BaseProcess) -> Any:
     """What a process says next; raises what it could not do."""
     try:
         said = end.recv()

@@ -9,7 +9,7 @@ import pytest
 
 from stream.alerting.events import encode_event
 from stream.backtest import replay
-from stream.compute import lines, reading, share
+from stream.compute import Unreadable, lines, reading, share
 from stream.deployment import load_book, pipeline_config
 from tests.compute.world import job, sent, settings, simulated, written
 from tests.pipeline.path import calm
@@ -119,3 +119,27 @@ def test_how_the_work_is_cut_does_not_matter(
     assert small.alerts == large.alerts
     assert small.verdicts == large.verdicts
     assert small.refused == large.refused
+
+
+@pytest.mark.parametrize("least", [False, True])
+@pytest.mark.parametrize("processes", [2, 3])
+def test_one_process_or_several(processes: int, least: bool, tmp_path: Path) -> None:
+    """The same alerts in the same order, and the same counts."""
+    found = simulated(7, 4_000, 600)
+    setup = settings(tmp_path, RULES, max_members=5 if least else 100)
+    file = written(tmp_path / "a.ndjson", found)
+    one = replay(job(setup, file), 1, least=least)
+    other = replay(job(setup, file), processes, least=least)
+    assert [claim.id for claim in other.alerts] == [claim.id for claim in one.alerts]
+    assert len(one.alerts) > 20
+    for name in ("alerts", "since_ms", "until_ms", "decisions", "verdicts", "reasons", "refused"):
+        assert getattr(other, name) == getattr(one, name), name
+
+
+def test_a_damaged_file_is_told_by_whoever_reads_it(tmp_path: Path) -> None:
+    """A process that cannot read a file ends the others, too."""
+    found = simulated(7, 3_000, 600)
+    packed = tmp_path / "a.gz"
+    packed.write_bytes(gzip.compress(b"\n".join(found))[:-2000])
+    with pytest.raises(Unreadable, match=r"a\.gz: is damaged"):
+        replay(job(settings(tmp_path, RULES), packed), 2)
