@@ -40,13 +40,6 @@ def record_remarks(book: RuleBook) -> Iterator[Said]:
         for field, tests in _tests_of(rule):
             for at, problem in _of_tests(tests, book, known):
                 yield rule.line, rule.alert, at if field == "customer" else f"{field}.{at}", problem
-        if isinstance(rule, SequenceRule) and rule.unless is not None and rule.unless in rule.steps:
-            yield (
-                rule.line,
-                rule.alert,
-                "expect" if len(rule.steps) == 1 else "sequence.unless",
-                ("what must not come is the same as what comes first: the next of these makes an end of it"),
-            )
 
 
 def _tests_of(rule: Rule) -> list[tuple[str, tuple[Check, ...]]]:

@@ -59,9 +59,9 @@ WARNED = [
     ("customer: {churn_probability: {gte: 70}}", "customer.churn_probability", "between 0 and 1"),
     ("count: {of: {kind: ticket_open}, at_least: 3, within: 7d}", "count.of.kind", "'ticket_opened'?"),
     (
-        "expect: {after: {kind: ticket_opened}, then: {kind: ticket_opened}, within: 1d}",
-        "expect",
-        "the same as what comes first",
+        "expect: {after: {kind: ticket_opened}, then: {kind: ticket_resolve}, within: 1d}",
+        "expect.then.kind",
+        "'ticket_resolved'?",
     ),
 ]
 
@@ -80,6 +80,7 @@ QUIET = [
     "on: reply\nwhen: {segment: {exists: true, ne: a}}",
     "on: touchpoint\nwhen: {kind: newsletter_opened}",
     "customer: {churn_probability: {gte: 0.7}}",
+    "expect: {after: {kind: session_started}, then: {kind: session_started}, within: 7d}",
 ]
 
 
