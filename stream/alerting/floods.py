@@ -39,12 +39,14 @@ class Floods:
         self._waiting = waiting
         self._silenced = silenced
         self._limits: Mapping[str, Limit] = {}
+        self._labels: Mapping[str, dict[str, str]] = {}
         self._floods: dict[str, Flood] = {}
         self.dirty: set[str] = set()
 
     def rules(self, book: RuleBook) -> None:
         """These rules hold."""
         found = {rule.alert: rule.limit for rule in book.metric_rules if rule.limit is not None}
+        self._labels = {rule.alert: dict(rule.labels) for rule in book.metric_rules if rule.alert in found}
         self._limits = found if book.hygiene.storm is None else {**found, "": book.hygiene.storm}
 
     def restore(self, rule: str, value: bytes) -> None:
@@ -72,6 +74,8 @@ class Floods:
             room_ms = room.room_at(flood, limit, at_ms)
             if room_ms > at_ms:
                 if waited != LIMITED:
+                    if flood.begun_ms is None:
+                        flood.labels = self._labels[claim.alert]
                     flood.hold(claim, at_ms)
                 return LIMITED, room_ms
         most = self._limits.get("")

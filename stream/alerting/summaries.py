@@ -1,7 +1,7 @@
 """One alert in place of many: what a limit or a storm keeps back is told as a sum.
 
 A summary is an alert like others: it fires when the first is kept back, fires again with new figures while more
-come, and is resolved when it is over.
+come, and is resolved when it is over. That of a limit has the name and the labels of its rule.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from stream.alerting.claims import Claim, claim_id, fingerprint
 from stream.alerting.durations import duration_text
 from stream.alerting.model import Limit, Severity
 
-LIMIT_ALERT: Final = "AlertLimit"
 STORM_ALERT: Final = "AlertStorm"
 
 #: Rules named in a summary, those with most alerts first; the others are counted together.
@@ -31,6 +30,7 @@ class Flood(msgspec.Struct, array_like=True):
         begun_ms: since when alerts are kept back; None: none are.
         held: how many were kept back since then, by rule.
         severity: the highest of those.
+        labels: of the rule.
         told_ms: when the summary was told last, None: not yet, and ``told_count``: of how many.
         silenced: the summary itself is kept back by a silence.
         over_ms: storms: when the number last exceeded the limit.
@@ -40,6 +40,7 @@ class Flood(msgspec.Struct, array_like=True):
     begun_ms: int | None = None
     held: dict[str, int] = {}
     severity: str = str(Severity.INFO)
+    labels: dict[str, str] = {}
     told_ms: int | None = None
     told_count: int = 0
     silenced: bool = False
@@ -75,9 +76,8 @@ def summary(rule: str, flood: Flood, limit: Limit | None, firing: int, at_ms: in
     ``limit`` None: the rules have none any more. ``firing``: how many of those kept back still fire. ``over``: it
     is the last word.
     """
-    alert = LIMIT_ALERT if rule else STORM_ALERT
-    labels = {"rule": rule} if rule else {}
-    name = fingerprint(alert, labels)
+    alert = rule or STORM_ALERT
+    name = fingerprint(alert, flood.labels, "limit" if rule else "")
     most = sorted(flood.held.items(), key=lambda item: (-item[1], item[0]))
     figures: dict[str, Any] = {"withheld": flood.count, "firing": firing}
     why = ""
@@ -93,12 +93,12 @@ def summary(rule: str, flood: Flood, limit: Limit | None, firing: int, at_ms: in
     return Claim(
         id=claim_id(name, "resolved" if over else "firing", at_ms, str(begun_ms)),
         alert=alert,
-        subject=f"alerts{{rule={rule}}}" if rule else "alerts",
+        subject=f"rule:{rule}" if rule else "alerts",
         state="resolved" if over else "firing",
-        reason="limit_summary" if rule else "storm_summary",
+        reason="rate_limited_summary" if rule else "storm_summary",
         severity=flood.severity,
         fingerprint=name,
-        labels=labels,
+        labels=flood.labels,
         annotations={"summary": text},
         starts_at_ms=begun_ms,
         ends_at_ms=at_ms if over else None,
