@@ -94,9 +94,15 @@ class Account:
         return max(moment(each["as_of"]) for each in [*known, *self.decisions.values()])
 
     @property
-    def rank(self) -> tuple[bool, int, int, str]:
-        """What fires first, then by severity, the newest first."""
-        return (not self.firing, _RANKS.get(self.severity, 3), -self.as_of_ms, self.fingerprint)
+    def rank(self) -> tuple[bool, bool, int, int, str]:
+        """What fires first, single customers last of it, then by severity, the newest first."""
+        return (
+            not self.firing,
+            self.of_customer,
+            _RANKS.get(self.severity, 3),
+            -self.as_of_ms,
+            self.fingerprint,
+        )
 
     @property
     def _newest(self) -> dict[str, Any]:

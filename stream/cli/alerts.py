@@ -208,7 +208,7 @@ def _rules(
     try:
         kept = load_book(settings)
     except (RuleError, ValueError) as error:
-        kept, note = silent_book(settings), f"CX_RULES is left out: {error}"
+        kept, note = silent_book(settings), f"{error}; the rules file is left out"
     known = known_versions(settings, values, kept)
     return kept, [(each.from_ms, each.book) for each in known if each.book is not None], note
 

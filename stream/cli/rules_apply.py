@@ -190,8 +190,10 @@ def _kept(settings: Settings) -> RuleBook:
 
     try:
         return load_book(settings)
-    except (RuleError, ValueError) as error:
+    except RuleError as error:
         raise Problem(f"CX_RULES, with which the workers start: {error}") from None
+    except ValueError as error:  # it names the setting
+        raise Problem(str(error)) from None
 
 
 def _checked(text: str, file: Path, settings: Settings, kept: RuleBook, *, as_json: bool) -> RuleBook:
