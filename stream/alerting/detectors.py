@@ -158,7 +158,7 @@ def pursued(metric: str, below: bool, line: float, state: Episode, news: Stats) 
 
     Args:
         metric: A reply metric.
-        below: Whether the rule is one of being below the line (or a drop), else of being above.
+        below: Whether the rule is one of being below the line, else of being above.
         line: In the metric's unit; it may move, and must not depend on ``news``.
         state: As of the closing before.
         news: Sums of the replies that became known at this closing.
@@ -179,29 +179,14 @@ def pursued(metric: str, below: bool, line: float, state: Episode, news: Stats) 
     return Episode(state.of, sums, state.n + seen.n, known, state.number)
 
 
-def line_from(metric: str, reference: Stats, confidence: float, points: float, below: bool) -> float | None:
-    """The line of ``drop`` (``below``) and ``rise``: ``points`` from the cautious end of the earlier mean.
-
-    In the metric's unit; None where the earlier window has no replies of one kind.
-
-    Args:
-        metric: A reply metric.
-        reference: Sums of the earlier window, without the news that the line is for.
-        confidence: With which the earlier mean is what it is taken for, or better.
-        points: How far the line is from it, in the metric's unit.
-        below: Whether it lies below.
-    """
-    seen = bounded(metric, reference)
-    if seen is None:
-        return None
-    if not below:
-        seen, points = seen.mirrored(), -points
-    return seen.value(least_mean(seen, confidence)) - points
-
-
 def mean_before(change: ChangeSpec, metric: str, confidence: float, reference: Stats) -> float | None:
-    """What the mean before is taken for, in the metric's unit: to be shown."""
-    return line_from(metric, reference, confidence, 0.0, change.direction is Direction.DOWN)
+    """What ``watched`` takes the mean before for, in the metric's unit; None without replies of one kind."""
+    before = bounded(metric, reference)
+    if before is None:
+        return None
+    if change.direction is Direction.UP:
+        before = before.mirrored()
+    return before.value(least_mean(before, confidence))
 
 
 def _grown(

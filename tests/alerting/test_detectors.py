@@ -19,7 +19,7 @@ from stream.alerting.detectors import (
     alarmed,
     began,
     calm,
-    line_from,
+    mean_before,
     pursued,
     watched,
 )
@@ -268,14 +268,14 @@ def test_an_episode_needs_replies_of_its_kind_and_a_line_on_the_scale():
     assert pursued("csat", True, 100.0, episode, csat(3, 0)).evidence > 1
 
 
-@given(metric=METRICS, data=st.data(), points=st.floats(0, 20))
-def test_the_line_of_a_drop_is_the_cautious_end(metric, data, points):
-    """The line of drop is below the earlier value by the points and more, that of rise above it."""
+@given(metric=METRICS, data=st.data())
+def test_the_mean_before_is_the_cautious_end(metric, data):
+    """What a fall is held against is below the earlier value, what a rise is held against above it."""
     window = replies(metric, data.draw(scores(metric, least=2)))
     value = value_of(metric, window, 0.95).value
-    assert line_from(metric, window, 0.95, points, True) <= value - points + 1e-9
-    assert line_from(metric, window, 0.95, points, False) >= value + points - 1e-9
-    assert line_from(metric, {}, 0.95, points, True) is None
+    assert mean_before(DOWN, metric, 0.95, window) <= value + 1e-9
+    assert mean_before(UP, metric, 0.95, window) >= value - 1e-9
+    assert mean_before(DOWN, metric, 0.95, {}) is None
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
