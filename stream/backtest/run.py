@@ -149,6 +149,24 @@ def replay(
         processes = 1  # rules are handed to another process as a file only
     processes = min(processes, job.settings.partitions)
     known = load_book(job.settings) if book is None else book
+    collecting = gc.isenabled()
+    gc.disable()  # nothing here makes cycles, and there is much to walk through
+    try:
+        return _replay(job, known, processes, advance, start, least=least)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _replay(
+    job: Job,
+    known: RuleBook,
+    processes: int,
+    advance: Callable[[int], None],
+    start: Literal["spawn", "fork"],
+    *,
+    least: bool,
+) -> Replayed:
     for all_of_it in [False, True] if least else [True]:
         with contextlib.suppress(_Full):
             if processes == 1:

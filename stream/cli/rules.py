@@ -16,6 +16,7 @@ from stream.cli.config import load_settings
 from stream.cli.problems import Finding
 from stream.cli.rules_apply import apply, show, text_of
 from stream.cli.rules_test import test
+from stream.cli.rules_tune import tune
 from stream.cli.shape import Group
 from stream.deployment import read_rules
 
@@ -28,6 +29,7 @@ def rules() -> None:
 rules.add_command(apply)
 rules.add_command(show)
 rules.add_command(test)
+rules.add_command(tune)
 
 
 @rules.command(

@@ -116,6 +116,22 @@ def read(outcomes: Path) -> tuple[list[Incident], list[Judgement]]:
         raise Problem(f"{outcomes}:{error}") from None
 
 
+def load(rules: Path) -> RuleBook:
+    """A rules file, as the deployment would have it.
+
+    Raises:
+        Problem: rules or settings are wrong.
+    """
+    from stream.alerting.rules import RuleError  # noqa: PLC0415
+    from stream.deployment import load_book  # noqa: PLC0415
+
+    settings = load_settings(rules=rules)
+    try:
+        return load_book(settings)
+    except (RuleError, ValueError) as error:
+        raise Problem(str(error).removeprefix("CX_RULES: ")) from None
+
+
 def replayed(
     rules: Path,
     paths: tuple[Path, ...],
