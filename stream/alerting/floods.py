@@ -41,6 +41,7 @@ class Floods:
         self._limits: Mapping[str, Limit] = {}
         self._labels: Mapping[str, dict[str, str]] = {}
         self._floods: dict[str, Flood] = {}
+        self._calm_ms: int | None = None  # when a storm was over last
         self.dirty: set[str] = set()
 
     def rules(self, book: RuleBook) -> None:
@@ -80,7 +81,7 @@ class Floods:
                 return LIMITED, room_ms
         most = self._limits.get("")
         if most is not None and not storm.admit(self._flood(""), most, at_ms):
-            if waited != STORM:
+            if waited != STORM or self._calm_ms == at_ms:  # or it begins again with what the last one left
                 self._flood("").hold(claim, at_ms)
             return STORM, None
         if limit is not None:
@@ -96,6 +97,7 @@ class Floods:
             return None
         last = self._summary("", flood, at_ms, over=True)
         storm.end(flood)
+        self._calm_ms = at_ms
         return last
 
     def times(self, after_ms: int) -> list[int]:
