@@ -1,23 +1,23 @@
 """Rules over one reply or touchpoint and what is known of its customer, compiled once.
 
-Tests on fields with few distinct values (metric, kind, score, slices, ...) depend on nothing else, so
-which rules pass them is remembered per combination of those values: however many rules there are, most
-records cost one look-up. Only the rules left over test the rest (``value``, ``ref``, ``attributes.*``
-and ``customer.*``), and only then are the customer's signals worked out.
+Which rules a record may be about costs one look-up (``records``); only those left test the customer's signals,
+and only then are these worked out. With them goes what the book says of customers besides: rules over time
+(``histories``), and what alerts have to pass (``contact``).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from enum import StrEnum
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schemas import format_ms
 from stream.alerting.checks import check_of
 from stream.alerting.claims import Claim, claim_id, fingerprint
+from stream.alerting.contact import Reason
+from stream.alerting.histories import HistoryRules
 from stream.alerting.metric_claims import action_of
 from stream.alerting.model import On, plain
+from stream.alerting.records import SIGNAL, EventLike, RecordIndex, passes, value_of
 from stream.alerting.when_rules import SHOWN
 
 if TYPE_CHECKING:
@@ -25,37 +25,12 @@ if TYPE_CHECKING:
 
     from stream.alerting.checks import Passes
     from stream.alerting.model import Check, CustomerRule, RuleBook
+    from stream.alerting.records import Sort
     from stream.alerting.templates import Value
 
-_FEW: Final = frozenset(
-    {"metric", "kind", "score", "question", "pillar", "survey", "currency",
-     "segment", "stage", "touchpoint", "channel", "product", "variant", "region"}
-)  # fmt: skip
-_SIGNAL: Final = "customer."
-_ATTRIBUTE: Final = "attributes."
-_REMEMBERED: Final = 50_000
+__all__ = ["CustomerRules", "EventLike", "Match", "Reason"]
 
-
-class EventLike(Protocol):
-    """What every record has; the fields a rule names are looked up by name."""
-
-    @property
-    def event_id(self) -> str: ...  # noqa: D102
-    @property
-    def customer_id(self) -> str: ...  # noqa: D102
-    @property
-    def time_ms(self) -> int: ...  # noqa: D102
-    @property
-    def metric(self) -> str | None: ...  # noqa: D102
-    @property
-    def kind(self) -> str | None: ...  # noqa: D102
-
-
-class Reason(StrEnum):
-    """Why a record that passes a rule's tests became an alert, or did not."""
-
-    MATCHED = "matched"
-    IN_COOLDOWN = "in_cooldown"
+_NO_SIGNALS: Final[Mapping[str, Any]] = {}
 
 
 class Match(NamedTuple):
@@ -66,54 +41,55 @@ class Match(NamedTuple):
     claim: Claim | None
 
 
-class _Compiled(NamedTuple):
-    """A rule's tests by what they cost: few values, the record's other fields, the customer's signals."""
+class _When(NamedTuple):
+    """A rule, and its tests of the customer's signals."""
 
     rule: CustomerRule
-    cheap: tuple[tuple[str, Passes], ...]
-    own: tuple[tuple[str, Passes], ...]
     signals: tuple[tuple[str, Passes], ...]
 
 
 class CustomerRules:
-    """The customer rules of a book, ready to match."""
+    """What a book says about customers, ready to match.
+
+    Attributes:
+        book: The book.
+        rules: Its rules on single records, by name.
+        history: Its rules over time.
+        signals: Names of the customer's signals that rules on records look at.
+    """
 
     def __init__(self, book: RuleBook) -> None:
+        self.book: Final = book
+        self.rules: Final = {rule.alert: rule for rule in book.customer_rules}
+        self.history: Final = HistoryRules(book)
+        self._over_time = bool(book.history_rules)
         self._cooldowns = {rule.alert: rule.cooldown_ms for rule in book.customer_rules}
         self._on = {rule.alert: rule.on for rule in book.customer_rules}
-        compiled = [_compile(rule) for rule in book.customer_rules]
-        self._replies = [one for one in compiled if one.rule.on is On.REPLY]
-        self._touchpoints = [one for one in compiled if one.rule.on is On.TOUCHPOINT]
-        tested = sorted({name for one in compiled for name, _ in one.cheap} - {"metric", "kind"})
-        # Two names at least: with one, attrgetter would return a bare value.
-        self._key: Callable[[EventLike], tuple[Any, ...]] = attrgetter("metric", "kind", *tested)
-        self._left: dict[tuple[Any, ...], tuple[_Compiled, ...]] = {}
-        #: Names of the customer's signals that the rules look at.
-        self.signals = frozenset(name for one in compiled for name, _ in one.signals)
+        compiled = [_when(rule) for rule in book.customer_rules]
+        self._index = RecordIndex((one.rule.on, one.rule.tests, one) for one in compiled)
+        self.signals: Final = frozenset(name for one in compiled for name, _ in one.signals)
+
+    @classmethod
+    def of(cls, book: RuleBook) -> CustomerRules | None:
+        """The rules of a book; None where it has none about customers."""
+        return cls(book) if book.customer_rules or book.history_rules else None
 
     def match(
         self, event: EventLike, signals: Callable[[], Mapping[str, Any]], fired: Mapping[str, int]
     ) -> tuple[Match, ...]:
-        """The rules a record passes, in the order of the file.
+        """The rules on single records that a record passes, in the order of the file.
 
         Args:
             event: a reply (it has a metric) or a touchpoint.
             signals: works out the customer's signals, the record included; called at most once.
             fired: when (event time) rules last fired for this customer, as ``remember`` keeps it.
         """
-        left = self._candidates(event)
+        left = self._index.likely(event)
         return self._finish(event, left, signals, fired) if left else ()
 
     def concerned(self, event: EventLike) -> bool:
-        """Whether ``match`` has to look closer; False for most records, at the cost of one look-up."""
-        return bool(self._candidates(event))
-
-    def _candidates(self, event: EventLike) -> tuple[_Compiled, ...]:
-        if not (self._touchpoints if event.metric is None else self._replies):
-            return ()
-        key = self._key(event)
-        left = self._left.get(key)
-        return self._narrow(event, key) if left is None else left
+        """Whether some rule has to look closer; False for most records, at the cost of one look-up."""
+        return bool(self._index.likely(event)) or (self._over_time and self.history.concerned(event))
 
     def remember(self, fired: Mapping[str, int], matches: Iterable[Match], time_ms: int) -> dict[str, int]:
         """``fired`` after these matches of one record: only rules with a cooldown, only while it lasts.
@@ -134,61 +110,35 @@ class CustomerRules:
                 kept[match.rule] = max(time_ms, fired.get(match.rule, time_ms))
         return kept
 
-    def _narrow(self, event: EventLike, key: tuple[Any, ...]) -> tuple[_Compiled, ...]:
-        candidates = self._touchpoints if event.metric is None else self._replies
-        left = tuple(
-            one for one in candidates if all(passes(getattr(event, name)) for name, passes in one.cheap)
-        )
-        if len(self._left) >= _REMEMBERED:
-            self._left.clear()
-        self._left[key] = left
-        return left
-
     @staticmethod
     def _finish(
         event: EventLike,
-        left: tuple[_Compiled, ...],
+        left: tuple[Sort[_When], ...],
         signals: Callable[[], Mapping[str, Any]],
         fired: Mapping[str, int],
     ) -> tuple[Match, ...]:
         known: Mapping[str, Any] | None = None
         matches = []
-        for rule, _, own, asked in left:
-            if own and not all(passes(_value(event, name)) for name, passes in own):
+        for sort in left:
+            if sort.own and not passes(sort, event):
                 continue
-            if asked and known is None:
-                known = signals()
-            for name, passes in asked:
-                if known is None or not passes(known.get(name)):
-                    break
+            rule, asked = sort.of
+            if asked:
+                known = signals() if known is None else known
+                if not all(test(known.get(name)) for name, test in asked):
+                    continue
+            last = fired.get(rule.alert)
+            if last is not None and rule.cooldown_ms and event.time_ms < last + rule.cooldown_ms:
+                matches.append(Match(rule.alert, Reason.IN_COOLDOWN, None))
             else:
-                last = fired.get(rule.alert)
-                if last is not None and rule.cooldown_ms and event.time_ms < last + rule.cooldown_ms:
-                    matches.append(Match(rule.alert, Reason.IN_COOLDOWN, None))
-                else:
-                    claim = _claim(rule, event, known or {})
-                    matches.append(Match(rule.alert, Reason.MATCHED, claim))
+                claim = _claim(rule, event, known or _NO_SIGNALS)
+                matches.append(Match(rule.alert, Reason.MATCHED, claim))
         return tuple(matches)
 
 
-def _compile(rule: CustomerRule) -> _Compiled:
-    cheap, own, signals = [], [], []
-    for test in rule.tests:
-        passes = check_of(test)
-        if test.field in _FEW:
-            cheap.append((test.field, passes))
-        elif test.field.startswith(_SIGNAL):
-            signals.append((test.field.removeprefix(_SIGNAL), passes))
-        else:
-            own.append((test.field, passes))
-    return _Compiled(rule, tuple(cheap), tuple(own), tuple(signals))
-
-
-def _value(event: EventLike, name: str) -> Any:
-    if name.startswith(_ATTRIBUTE):
-        attributes: Mapping[str, Any] | None = getattr(event, "attributes", None)
-        return None if attributes is None else attributes.get(name.removeprefix(_ATTRIBUTE))
-    return getattr(event, name)
+def _when(rule: CustomerRule) -> _When:
+    tests = [test for test in rule.tests if test.field.startswith(SIGNAL)]
+    return _When(rule, tuple((test.field.removeprefix(SIGNAL), check_of(test)) for test in tests))
 
 
 def _claim(rule: CustomerRule, event: EventLike, signals: Mapping[str, Any]) -> Claim:
@@ -196,10 +146,10 @@ def _claim(rule: CustomerRule, event: EventLike, signals: Mapping[str, Any]) -> 
     labels = dict(rule.labels)
     mark = fingerprint(rule.alert, labels, subject)
     at = event.time_ms
-    seen: dict[str, Value] = {name: _value(event, name) for name in sorted(SHOWN[rule.on])}
+    seen: dict[str, Value] = {name: value_of(event, name) for name in sorted(SHOWN[rule.on])}
     for test in rule.tests:
-        if test.field.startswith(_SIGNAL):
-            seen[test.field] = signals.get(test.field.removeprefix(_SIGNAL))
+        if test.field.startswith(SIGNAL):
+            seen[test.field] = signals.get(test.field.removeprefix(SIGNAL))
     reply = rule.on is On.REPLY
     values: dict[str, Value] = {
         **labels,
@@ -230,6 +180,7 @@ def _claim(rule: CustomerRule, event: EventLike, signals: Mapping[str, Any]) -> 
             "reasons": _reasons(rule.tests, event, seen),
         },
         action=action_of(rule.action, at),
+        links={name: template.render(values) for name, template in rule.links},
     )
 
 
@@ -241,6 +192,6 @@ def _reasons(tests: Iterable[Check], event: EventLike, seen: Mapping[str, Value]
         if not reason:
             reason["field"] = test.field
             if test.field != "comment":
-                reason["value"] = seen[test.field] if test.field in seen else _value(event, test.field)
+                reason["value"] = seen[test.field] if test.field in seen else value_of(event, test.field)
         reason[str(test.op)] = plain(test.operand)
     return list(found.values())

@@ -134,6 +134,11 @@ if TYPE_CHECKING:
 else:
     MaybeRead = msgspec.Raw
 _NO_STORY: Final = msgspec.Raw(b"\xc0")
+#: What others keep here, as written or, in memory, as their object.
+if TYPE_CHECKING:
+    Opaque = msgspec.Raw | msgspec.Struct
+else:
+    Opaque = msgspec.Raw
 
 
 class Customer(msgspec.Struct, array_like=True, gc=False):
@@ -185,6 +190,9 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
     #: One byte for a customer without tickets, journeys and subscriptions. It is read (``story_of``) only when
     #: one of their events comes, so that it costs next to nothing with all others.
     story: MaybeRead = _NO_STORY
+    #: What rules over time know of the customer, as ``stream.alerting.watch`` writes it: one byte where no rule
+    #: has been about the customer. Here nobody looks into it.
+    watch: Opaque = _NO_STORY
 
 
 class _Stamps(msgspec.Struct, array_like=True, gc=False):

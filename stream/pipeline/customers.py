@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from schemas import Reason
+from stream.alerting.customer_rules import CustomerRules
 from stream.comments import TopicFinder
 from stream.customers import (
     APPLIED,
@@ -14,117 +13,56 @@ from stream.customers import (
     TOPIC_CODES,
     Contributor,
     Customer,
-    CustomerConfig,
     Telling,
     customer_hash,
     fold,
-    signals,
     was_applied,
 )
 from stream.customers import decode as decode_customer
 from stream.customers import encode as encode_customer
-from stream.intake import Event, Limits, Rejection
+from stream.intake import Event, Rejection
 from stream.intake import decode as decode_event
 from stream.measures import (
     NO_DIMS,
     Groupings,
     Mark,
     PaneConfig,
-    Partial,
     SourcePanes,
     observation,
 )
-from stream.measures.declare import Declarations
 from stream.measures.panes import OK
+from stream.pipeline.changes import (
+    DEADLETTER,
+    LATE,
+    TIME_DETAIL,
+    CustomersChanges,
+    DeadLetter,
+    Entry,
+    PipelineConfig,
+    source_name,
+)
 from stream.pipeline.merging import Inlet, SourceRecord, merge
+from stream.pipeline.watching import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from stream.alerting.claims import Claim
-    from stream.alerting.customer_rules import CustomerRules
+    from stream.alerting.model import RuleBook, Silence
     from stream.pipeline.merging import Decoded
 
-Entry = tuple[bytes, bytes | None]
-
-#: How a record ended. Every record of an input ends in exactly one of them.
-DEADLETTER: Final = "deadletter"
-LATE: Final = "late"
+__all__ = [
+    "CHUNK",
+    "CustomersChanges",
+    "CustomersPartition",
+    "DeadLetter",
+    "Entry",
+    "PipelineConfig",
+    "source_name",
+]
 
 #: Records decoded and folded at a time: their objects fit a processor's own cache, which is worth a fifth.
 CHUNK: Final = 512
-TIME_DETAIL: Final[dict[str, str]] = {
-    Reason.TOO_LATE: "occurred_at: behind the watermark by more than CX_LATE_HORIZON_MS",
-    Reason.TOO_EARLY: "occurred_at: ahead of the record's timestamp by more than CX_MAX_AHEAD_MS",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class PipelineConfig:
-    """What decides the outcome besides the input; the same values give the same outcome.
-
-    Attributes:
-        topics: the input topics, in the order of their codes ``t`` and ``r``.
-        partitions: of each input topic.
-        confidence: of published intervals.
-        declared: the metrics, windows, journeys and the like.
-    """
-
-    topics: tuple[str, str]
-    partitions: int
-    groupings: Groupings
-    limits: Limits = field(default_factory=Limits)
-    panes: PaneConfig = field(default_factory=PaneConfig)
-    customers: CustomerConfig = field(default_factory=CustomerConfig)
-    confidence: float = 0.95
-    declared: Declarations = field(default_factory=Declarations)
-
-    @property
-    def sources(self) -> frozenset[str]:
-        """Every source topic-partition."""
-        return frozenset(source_name(t, p) for t in self.topics for p in range(self.partitions))
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A refused record, with where it stood and why; ``detail`` holds no value of the record."""
-
-    record: SourceRecord
-    topic: str
-    reason: str
-    detail: str
-
-
-@dataclass(slots=True)
-class CustomersChanges:
-    """What a batch came to, in the order in which it is made durable.
-
-    First ``deadletters``, ``claims``, ``partials`` and then ``marks`` are published and awaited; then
-    ``customers`` are written and awaited; then ``cells`` and, after them in the same log, ``sources``. So a
-    customer that is durable may be ahead of its panes, never behind: a replay asks it what became of each
-    record. The counters are for telling: ``verdicts`` by topic and verdict, ``decisions`` by reason,
-    ``misrouted`` (records not keyed by their customer) by topic, ``other_members`` by grouping, ``unpaired``
-    (touchpoints that do not fit what is known of their reference, or hold no money where some is due) by reason.
-    """
-
-    deadletters: list[DeadLetter] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
-    partials: list[Partial] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
-    cells: list[Entry] = field(default_factory=list)
-    customers: list[Entry] = field(default_factory=list)
-    sources: list[Entry] = field(default_factory=list)
-    done: dict[str, int] = field(default_factory=dict)  # topic -> offset up to which all is in
-    verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    decisions: Counter[str] = field(default_factory=Counter)
-    misrouted: Counter[str] = field(default_factory=Counter)
-    other_members: Counter[str] = field(default_factory=Counter)
-    unpaired: Counter[str] = field(default_factory=Counter)
-
-
-def source_name(topic: str, partition: int) -> str:
-    """Name of a source topic-partition in partials, marks and panes."""
-    return f"{topic}/{partition}"
+_NEVER: Final = 2**62
 
 
 class CustomersPartition:
@@ -133,7 +71,7 @@ class CustomersPartition:
     Args:
         partition: its number.
         config: what decides the outcome.
-        rules: compiled rules on single events, or None.
+        rules: compiled rules about customers, or None; see ``swap``.
         customers: the partition of the customers table; read only.
         panes: the partition of the panes table, to restore from.
         alive: customers as objects, by id, for who keeps no table: they are taken from here first, changed in
@@ -155,7 +93,6 @@ class CustomersPartition:
         self.partition = partition
         self._alive = alive
         self._config = config
-        self._rules = rules
         self._customers = customers
         self._contributor = Contributor(config.declared, config.customers)
         self._metrics = frozenset(config.declared.metrics)
@@ -172,10 +109,35 @@ class CustomersPartition:
             by_source[text.split("|", 1)[0]].restore(text, value)
         for source in self.panes.values():
             source.ready()
+        self._watch = None if rules is None else self._watcher(rules)
         self._inlets = {
             topic: Inlet(topic, code, self.panes[topic])
             for topic, code in zip(config.topics, TOPIC_CODES, strict=True)
         }
+
+    def _watcher(self, rules: CustomerRules | None) -> Watcher:
+        return Watcher(self.partition, self._config, rules, self.panes, self._customers)
+
+    def swap(self, book: RuleBook | CustomerRules, from_ms: int) -> None:
+        """Let other rules judge from a moment of event time on; may be called for several moments.
+
+        Records are judged by the rules of their own time, what falls due by those of the time at which it does.
+        """
+        if self._watch is None:
+            self._watch = self._watcher(None)
+        self._watch.swap(book if isinstance(book, CustomerRules) else CustomerRules(book), from_ms)
+
+    def silences(self, silences: Sequence[Silence]) -> None:
+        """Set the silences that hold beside those of the rules."""
+        if self._watch is not None:
+            self._watch.silence(silences)
+
+    def tick(self, now_ms: int) -> bool:
+        """While all topics are idle, ``now_ms`` is the time; says whether ``run`` would find something due."""
+        if self._watch is None:
+            return False
+        self._watch.tick(now_ms)
+        return self._watch.due
 
     def run(
         self, batches: Iterable[tuple[str, Sequence[SourceRecord]]], waiting: Collection[str] = ()
@@ -192,12 +154,16 @@ class CustomersPartition:
         for topic, records in batches:
             inlet = self._inlets[topic]
             inlet.fresh.extend(records)
+            if self._watch is not None:
+                self._watch.awake(topic)
         inlets = [inlet for inlet in self._inlets.values() if inlet.fresh or inlet.left]
         for inlet in inlets:
             inlet.panes.begin()
         written: dict[bytes, bytes] = {}
+        self._wake(written, changes)
         for events in self._events(inlets, waiting, changes):
             self._fold(events, written, changes)
+        self._wake(written, changes)
         for inlet in inlets:
             self._end(inlet, changes)
         changes.customers = list(written.items())
@@ -225,9 +191,11 @@ class CustomersPartition:
             yield events[at : at + CHUNK]
 
     def idle(self, topic: str) -> Mark:
-        """Return the mark that lets others go on without this source."""
+        """Return the mark that lets others go on without this source; what is due by that, ``run`` does."""
         inlet = self._inlets[topic]
         inlet.marked = None  # the next batch has to say that it is awake again
+        if self._watch is not None:
+            self._watch.idle(topic)
         return inlet.panes.idle_mark()
 
     def kept(self, topic: str) -> int:
@@ -273,7 +241,9 @@ class CustomersPartition:
         stored = self._customers
         config = self._config.customers
         ahead_ms = self._config.panes.max_ahead_ms
-        rules = self._rules
+        watch = self._watch
+        concerned = None if watch is None else watch.concerned
+        wake_ms = _NEVER if watch is None else watch.wake_ms
         contributor = self._contributor
         telling = self._telling(changes)
         metrics = self._metrics
@@ -302,8 +272,9 @@ class CustomersPartition:
             offset = record.offset
             verdict = fold(customer, event, inlet.code, offset, config)
             if verdict is APPLIED:
-                if rules is not None and rules.concerned(event):
-                    self._match(rules, event, customer, changes)
+                if concerned is not None and concerned(event):
+                    watch.judge(event, name, customer)  # type: ignore[union-attr]
+                    wake_ms = watch.wake_ms  # type: ignore[union-attr]
             elif verdict is DUPLICATE or not was_applied(customer, event, inlet.code, offset, config):
                 inlet.duplicates += 1
                 continue
@@ -330,8 +301,46 @@ class CustomersPartition:
                     panes.contribute(offset, at_ms, narrowed, key, vec)
             if counted:
                 panes.seen(offset, time_ms, dims, customer_hash(customer_id))
+            if time_ms >= wake_ms:
+                watch.wake(*self._others(touched, written))  # type: ignore[union-attr]
+                wake_ms = watch.wake_ms  # type: ignore[union-attr]
+        if watch is not None:
+            changes.took(watch.take())
         if alive is None:
             written.update((name.encode(), encode_customer(customer)) for name, customer in touched.items())
+
+    def _wake(self, written: dict[bytes, bytes], changes: CustomersChanges) -> None:
+        """Do what is due without a record: by time that went on, or rules that begin to hold."""
+        watch = self._watch
+        if watch is None:
+            return
+        touched: dict[str, Customer] = {} if self._alive is None else self._alive
+        others = self._others(touched, written)
+        watch.begin(others[0])
+        if watch.due:
+            watch.wake(*others)
+        changes.took(watch.take())
+        if self._alive is None:
+            written.update((name.encode(), encode_customer(customer)) for name, customer in touched.items())
+
+    def _others(
+        self, touched: dict[str, Customer], written: dict[bytes, bytes]
+    ) -> tuple[Callable[[bytes], Customer], Callable[[], Iterator[tuple[bytes, bytes | Customer]]]]:
+        """Any customer of the partition, to be changed; and all of them, to be looked at."""
+        stored = self._customers
+
+        def at(name: bytes) -> Customer:
+            customer = touched.get(name.decode())
+            if customer is None:
+                held = written.get(name) or stored.get(name)
+                customer = touched[name.decode()] = Customer() if held is None else decode_customer(held)
+            return customer
+
+        def everyone() -> Iterator[tuple[bytes, bytes | Customer]]:
+            objects: dict[bytes, bytes | Customer] = {one.encode(): held for one, held in touched.items()}
+            yield from (dict(stored) | written | objects).items()
+
+        return at, everyone
 
     def _telling(self, changes: CustomersChanges) -> Telling:
         """What the contributions of this batch have to know; its end has not moved the panes' offsets yet."""
@@ -341,22 +350,6 @@ class CustomersPartition:
     def _refuse(self, topic: str, record: SourceRecord, verdict: str, changes: CustomersChanges) -> None:
         changes.deadletters.append(DeadLetter(record, topic, verdict, TIME_DETAIL[verdict]))
         changes.verdicts[topic, LATE if verdict == Reason.TOO_LATE else DEADLETTER] += 1
-
-    def _match(
-        self, rules: CustomerRules, event: Event, customer: Customer, changes: CustomersChanges
-    ) -> None:
-        config = self._config.customers
-        time_ms = event.time_ms
-        matches = rules.match(
-            event, lambda: signals(customer, time_ms, config, rules.signals), customer.fired
-        )
-        if not matches:
-            return
-        customer.fired = rules.remember(customer.fired, matches, time_ms)
-        for match in matches:
-            changes.decisions[match.reason] += 1
-            if match.claim is not None:
-                changes.claims.append(match.claim)
 
     def _end(self, inlet: Inlet, changes: CustomersChanges) -> None:
         changes.verdicts[inlet.topic, APPLIED] += inlet.applied

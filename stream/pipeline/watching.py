@@ -1,0 +1,330 @@
+"""Rules on the customers of a partition: which version judges, what time it is, and who is due.
+
+Time is event time. It is as late as everything is known: the earlier watermark of the two topics, a topic that is
+idle left out, and record by record, so that batches do not matter. Who is due is kept in the customers
+themselves; the index of it is made anew from them. So a timer that was told of before a crash is not there after
+it, and one that was not goes off again at the same record, with the same alert.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Raw
+
+from stream.alerting.claims import Decision, fingerprint
+from stream.alerting.contact import Gate, Outbox, Reason
+from stream.alerting.customer_rules import CustomerRules
+from stream.alerting.histories import Turn
+from stream.alerting.limits import RateLimits
+from stream.alerting.rules import RuleBook
+from stream.alerting.timers import NEVER, Timers
+from stream.alerting.watch import DELAYED, NOTHING, SUPPRESSED, Told, Watch, read_watch
+from stream.customers import decode, signals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from stream.alerting.model import Rule, Silence
+    from stream.customers import Customer
+    from stream.intake import Event
+    from stream.measures import SourcePanes
+    from stream.pipeline.changes import PipelineConfig
+
+    At = Callable[[bytes], Customer]
+    Held = tuple[bytes, bytes | Customer]
+
+_NIL: Final = 0xC0
+_ALWAYS: Final = -1
+
+
+class Watcher:
+    """The rules on customers of one partition.
+
+    Args:
+        partition: its number.
+        config: what decides the outcome.
+        rules: the first version; None: nothing is watched until ``swap``.
+        panes: of the topics, which know how far each is.
+        stored: the customers table.
+
+    Attributes:
+        outbox: what came of it since it was taken last.
+        wake_ms: a record of this time or later may make something due.
+        concerned: whether a record is about some rule; quick.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        config: PipelineConfig,
+        rules: CustomerRules | None,
+        panes: Mapping[str, SourcePanes],
+        stored: Mapping[bytes, bytes],
+    ) -> None:
+        self._config = config
+        self._panes = panes
+        self._stored = stored
+        policy = config.panes
+        self._lateness_ms = policy.lateness_ms
+        self._reach_ms = policy.lateness_ms + policy.late_horizon_ms
+        self._timers = Timers()
+        self._limits = RateLimits(partition, config.partitions, self._reach_ms)
+        self._silences: list[Silence] = []
+        self._idle: set[str] = set()
+        self._present_ms = -1
+        self._clock_ms = -1
+        self._from: list[int] = []
+        self._versions: list[tuple[CustomerRules, Gate]] = []
+        self._current = 0  # the version that time has reached
+        self._begun = False
+        self.outbox = Outbox()
+        self.wake_ms = NEVER
+        self.concerned: Callable[[Event], bool] = self._concerned
+        self._put(_ALWAYS, CustomerRules(RuleBook("")) if rules is None else rules)
+
+    def swap(self, rules: CustomerRules, from_ms: int) -> None:
+        """Let other rules judge from a moment on; of two for the same moment the later given.
+
+        What lies before the newest rules that hold already is of no use any more, and is not taken.
+        """
+        self._put(from_ms, rules)
+
+    def silence(self, silences: Sequence[Silence]) -> None:
+        """Set the silences that hold beside those of the rules."""
+        self._silences[:] = silences
+
+    def idle(self, topic: str) -> None:
+        """No longer wait for a topic."""
+        self._idle.add(topic)
+
+    def awake(self, topic: str) -> None:
+        """Wait for a topic again: something came."""
+        self._idle.discard(topic)
+
+    def tick(self, now_ms: int) -> None:
+        """While all topics are idle, time is this, less the lateness."""
+        self._present_ms = now_ms - self._lateness_ms
+
+    def take(self) -> Outbox:
+        """What came of it since last asked."""
+        taken, self.outbox = self.outbox, Outbox()
+        return taken
+
+    def begin(self, at: At) -> None:
+        """Before the first record: make the index from the customers table.
+
+        Args:
+            at: the customer of a name, to be changed and written.
+        """
+        if self._begun:
+            return
+        self._begun = True
+        self._advance()
+        self._current = max(bisect_right(self._from, self._clock_ms) - 1, 0)
+        self._scan(self._stored.items(), at, self._clock_ms, fresh=True)
+        self._arm()
+
+    @property
+    def due(self) -> bool:
+        """Whether something is due by now."""
+        self._advance()
+        return self._next() <= self._clock_ms
+
+    def judge(self, event: Event, name: bytes, customer: Customer) -> None:
+        """Take in a record that was applied just now and that ``concerned`` found worth a look."""
+        self._advance()
+        version = self._version(event.time_ms)
+        rules, gate = self._versions[version]
+        watch = self._match(rules, gate, event, customer) if rules.rules else None
+        # Of records from before the rules that hold now, only those rules judge that held then, too.
+        history = self._versions[max(version, self._current)][0].history
+        if history.concerned(event):
+            watch = _watch_of(customer) if watch is None else watch
+            turn = self._turn(event.customer_id, customer, watch, max(version, self._current))
+            turn.only = rules.history.marks if version < self._current else None
+            history.note(event, turn)
+        if watch is not None:
+            self._keep(name, customer, watch)
+            self._arm()
+
+    def wake(self, at: At, everyone: Callable[[], Iterable[Held]]) -> None:
+        """Do all that is due by now, in the order of time.
+
+        Args:
+            at: the customer of a name, to be changed and written.
+            everyone: all customers by name, as objects or as written; for when other rules begin to hold.
+        """
+        self._advance()
+        while (due_ms := self._next()) <= self._clock_ms:
+            if due_ms == self._next_version_ms():
+                self._current += 1
+                self._scan(list(everyone()), at, due_ms, fresh=False)
+            elif due_ms == self._limits.next_ms:
+                self.outbox.tell(self._limits.summary())
+            else:
+                self._go_off(*self._timers.pop(), at)
+        self._arm()
+
+    def _go_off(self, due_ms: int, name: bytes, at: At) -> None:
+        customer = at(name)
+        watch = _watch_of(customer)
+        if watch.alarm_ms not in (0, due_ms):
+            return  # it was set to another moment meanwhile
+        watch.alarm_ms = 0
+        turn = self._turn(_id_of(name), customer, watch, self._current)
+        turn.clock_ms = due_ms
+        self._versions[self._current][0].history.due(due_ms, turn)
+        self._keep(name, customer, watch, due_ms)
+
+    def _keep(self, name: bytes, customer: Customer, watch: Watch, clock_ms: int | None = None) -> None:
+        """Put a watch back into its customer, who is in the index for the moment that is due next."""
+        clock_ms = self._clock_ms if clock_ms is None else clock_ms
+        history = self._versions[self._current][0].history
+        due_ms = history.next_ms(watch, customer.last_ms, clock_ms)
+        if due_ms and (not watch.alarm_ms or due_ms < watch.alarm_ms):
+            watch.alarm_ms = due_ms
+            self._timers.add(due_ms, name)
+        customer.watch = NOTHING if watch.blank else watch
+
+    def _scan(self, everyone: Iterable[Held], at: At, now_ms: int, *, fresh: bool) -> None:
+        """Let the current rules take over from those before, and index who is due under them.
+
+        Args:
+            everyone: all customers by name.
+            at: as of ``wake``.
+            now_ms: since when the rules hold.
+            fresh: whether the index is empty.
+        """
+        rules, _ = self._versions[self._current]
+        history = rules.history
+        marks = frozenset[int]().union(*(one.history.marks for one, _ in self._versions[self._current :]))
+        for name, held in everyone:
+            if isinstance(held, bytes) and held[-1] == _NIL and not history.looks:
+                continue
+            customer = decode(held) if isinstance(held, bytes) else held
+            watch = _watch_of(customer, keep=False)
+            if fresh:
+                self._limits.restore(watch, history.rules, self._clock_ms)
+            due_ms = history.next_ms(watch, customer.last_ms, self._clock_ms)
+            gone = any(one.rule not in marks for one in watch.trails)
+            gone = gone or any(one.rule and one.rule not in marks for one in watch.told)
+            if gone or (due_ms and watch.alarm_ms and due_ms < watch.alarm_ms):
+                customer = at(name)
+                watch = _watch_of(customer)
+                history.take_over(now_ms, marks, self._turn(_id_of(name), customer, watch, self._current))
+                self._keep(name, customer, watch)
+            elif not watch.alarm_ms and due_ms:
+                self._timers.add(due_ms, name)
+            if fresh and watch.alarm_ms:
+                self._timers.add(watch.alarm_ms, name)
+
+    def _match(self, rules: CustomerRules, gate: Gate, event: Event, customer: Customer) -> Watch | None:
+        """Let the rules on single records judge; returns what is kept of the customer, if it was looked at."""
+        config, time_ms = self._config.customers, event.time_ms
+        matches = rules.match(
+            event, lambda: signals(customer, time_ms, config, rules.signals), customer.fired
+        )
+        if not matches:
+            return None
+        watch: Watch | None = None
+        for match in matches:
+            rule, claim = rules.rules[match.rule], match.claim
+            if claim is None:
+                self._cooled(rule, event, customer.fired[match.rule])
+            elif gate.open(rule):
+                self.outbox.tell(claim)
+            else:
+                watch = _watch_of(customer) if watch is None else watch
+                told = Told(0, "", time_ms, event.event_id, SUPPRESSED, lives=False)
+                gate.tell(rule, claim, watch, told, self.outbox, self._clock_ms)
+                if told.status == DELAYED:
+                    watch.told.append(told)
+        customer.fired = rules.remember(customer.fired, matches, time_ms)
+        return watch
+
+    def _cooled(self, rule: Rule, event: Event, since_ms: int) -> None:
+        """A record passed a rule that is in its cooldown."""
+        labels = dict(rule.labels)
+        mark = fingerprint(rule.alert, labels, f"customer:{event.customer_id}")
+        self.outbox.counted[Reason.IN_COOLDOWN] += 1
+        self.outbox.decided.append(
+            Decision("customer", rule.alert, mark, labels, Reason.IN_COOLDOWN, event.time_ms, since_ms)
+        )
+
+    def _turn(self, customer_id: str, customer: Customer, watch: Watch, version: int) -> Turn:
+        rules, gate = self._versions[version]
+        config, wanted = self._config.customers, rules.history.signals
+        return Turn(
+            customer_id,
+            customer.last_ms,
+            watch,
+            lambda at_ms: signals(customer, at_ms, config, wanted),
+            gate,
+            self.outbox,
+            self._clock_ms,
+            self._reach_ms,
+        )
+
+    def _put(self, from_ms: int, rules: CustomerRules) -> None:
+        version = (rules, Gate(rules.book.hygiene, self._limits, self._silences))
+        at = bisect_left(self._from, from_ms)
+        if self._from[at : at + 1] == [from_ms]:
+            self._versions[at] = version
+            if at == self._current and at:
+                self._current -= 1  # it takes over once more
+        else:
+            self._from.insert(at, from_ms)
+            self._versions.insert(at, version)
+            self._current += at <= self._current and len(self._from) > 1
+        self.concerned = rules.concerned if len(self._versions) == 1 else self._concerned
+        self._arm()
+
+    def _concerned(self, event: Event) -> bool:
+        version = self._version(event.time_ms)
+        return self._versions[version][0].concerned(event) or (
+            version < self._current and self._versions[self._current][0].concerned(event)
+        )
+
+    def _version(self, time_ms: int) -> int:
+        return max(bisect_right(self._from, time_ms) - 1, 0)
+
+    def _next_version_ms(self) -> int:
+        later = self._from[self._current + 1 : self._current + 2]
+        return later[0] if later else NEVER
+
+    def _next(self) -> int:
+        """When something is due next; exact if it is due by now."""
+        return min(self._timers.first(self._clock_ms), self._limits.next_ms, self._next_version_ms())
+
+    def _arm(self) -> None:
+        next_ms = min(self._timers.next_ms, self._limits.next_ms, self._next_version_ms())
+        self.wake_ms = next_ms + self._lateness_ms if next_ms > self._clock_ms else _ALWAYS
+
+    def _advance(self) -> None:
+        """Move time on to where everything is known."""
+        marks = [source.watermark_ms for topic, source in self._panes.items() if topic not in self._idle]
+        if not marks:
+            known = [at_ms for source in self._panes.values() if (at_ms := source.watermark_ms) is not None]
+            now_ms = max([self._present_ms, *(at_ms + self._lateness_ms for at_ms in known)])
+        elif None in marks:
+            return
+        else:
+            now_ms = min(mark for mark in marks if mark is not None)
+        self._clock_ms = max(self._clock_ms, now_ms)
+
+
+def _watch_of(customer: Customer, *, keep: bool = True) -> Watch:
+    """What is kept of a customer, which is written with it from now on."""
+    held = customer.watch
+    if isinstance(held, Watch):
+        return held
+    watch = read_watch(held) if isinstance(held, Raw) else Watch()
+    if keep:
+        customer.watch = watch
+    return watch
+
+
+def _id_of(name: bytes) -> str:
+    return name.decode()
