@@ -29,7 +29,7 @@ LONGEST_MS: Final = 90 * 86_400_000
 _DAY_MS: Final = 86_400_000
 _MINUTE_MS: Final = 60_000
 _MOST_STEPS: Final = 8
-_MOST_COUNTED: Final = 1_000
+_MOST_COUNTED: Final = 100
 
 
 def history_rule(draft: Draft, fields: dict[str, Place], limits: Limits) -> HistoryRule:

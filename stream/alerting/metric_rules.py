@@ -34,7 +34,7 @@ METRIC_FIELDS: Final = (
 
 PLACEHOLDERS: Final = frozenset(
     {"alert", "metric", "window", "value", "n", "currency", "low", "high", "interval", "threshold", "confidence",
-     "severity", "state", "slice", "as_of", "starts_at"}
+     "evidence", "severity", "state", "slice", "as_of", "starts_at"}
 )  # fmt: skip
 CHANGE_PLACEHOLDERS: Final = frozenset({"baseline", "change"})
 
