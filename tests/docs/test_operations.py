@@ -81,5 +81,5 @@ def test_the_reasons_that_explain_a_silent_rule_exist() -> None:
     from stream.alerting.conditions import Reason  # noqa: PLC0415 - beside its only use
 
     [silent] = [row for row in rows(section(PAGE, "What to do when")) if row[0] == "a rule does not fire"]
-    assert set(code(silent[2])) - {"cx_alert_decisions_total"} <= set(Reason)
+    assert set(code(silent[2])) - {"cx_alert_decisions_total", "cx alerts explain"} <= set(Reason)
     assert load_rules("groups: []", "rules.yml").metric_rules == ()
