@@ -13,11 +13,12 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench import compute, latency, load, measures
+from bench import alarms, compute, latency, load, measures
 from bench.counts import COUNTS, CUSTOMERS, TOPIC, decode_count, decode_customer
 from stream import topics
 from stream.brokers import admin
@@ -166,7 +167,11 @@ def on_kafka(kafka: KafkaServer, wanted: list[str], n: int, stock_n: int) -> dic
 
 
 ON_KAFKA = ("engine", "pipeline", "latency")
-ALONE: dict[str, Callable[[], Any]] = {"measures": measures.measure, "compute": compute.measure}
+ALONE: dict[str, Callable[[], Any]] = {
+    "measures": measures.measure,
+    "compute": compute.measure,
+    "alarms": alarms.measure,
+}
 
 
 def main() -> None:
@@ -177,13 +182,15 @@ def main() -> None:
         "--stock-events", type=int, default=100_000, help="stock Faust gets fewer: it is slow"
     )
     parser.add_argument("--only", choices=[*ON_KAFKA, *ALONE], action="append")
+    parser.add_argument("--seeds", type=int, default=50, help="of alarms")
     given = parser.parse_args()
+    alone = ALONE | {"alarms": partial(alarms.measure, given.seeds)}
     wanted = given.only or [*ON_KAFKA, *ALONE]
     result: dict[str, Any] = {}
     for name in wanted:
         if name in ALONE:
             say(f"{name} …")
-            result[name] = ALONE[name]()
+            result[name] = alone[name]()
     if any(name in ON_KAFKA for name in wanted):
         with KafkaServer() as kafka:  # one broker for all: a fresh JVM is slow for its first minute
             result |= on_kafka(kafka, wanted, given.events, given.stock_events)
