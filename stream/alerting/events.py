@@ -59,6 +59,7 @@ def to_cloudevent(claim: Claim) -> dict[str, Any]:
                 "due_by": None if action.due_by_ms is None else format_ms(action.due_by_ms),
             },
             "hold_out": False,
+            **({} if claim.group is None else {"group": claim.group}),
         },
     }
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from schemas import format_ms
 from stream.alerting import grouping
 from stream.alerting.claims import Claim, Decision
 from stream.alerting.floods import LIMITED, STORM, Floods, queue_of
@@ -273,11 +274,11 @@ class Telling:
             turn = self._groups[group] = grouping.turn(self._grouped, self._groups.get(group), at_ms)
             self._dirty.add(GROUP + group)
             if turn > at_ms:
-                self._hold(record, claim, GROUPED, turn, {"until_ms": turn})
+                self._hold(record, claim, GROUPED, turn, {"until": format_ms(turn)})
                 return True
         silence = self._silencer.by(labels, at_ms)
         if silence is not None:
-            figures = {"silence": silence.id, "until_ms": silence.ends_at_ms}
+            figures = {"silence": silence.id, "until": format_ms(silence.ends_at_ms)}
             self._hold(record, claim, SILENCED, silence.ends_at_ms, figures)
             return True
         source = self._inhibitor.by(labels)
@@ -294,7 +295,9 @@ class Telling:
             kept_back = self._floods.keeps_back(claim, record.held, at_ms)
             if kept_back is not None:
                 why, until_ms = kept_back
-                self._hold(record, claim, why, until_ms, {} if until_ms is None else {"until_ms": until_ms})
+                self._hold(
+                    record, claim, why, until_ms, {} if until_ms is None else {"until": format_ms(until_ms)}
+                )
                 continue
             late = _ENDED.get(record.held)
             self._free(name, record)
