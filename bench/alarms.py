@@ -143,7 +143,10 @@ def measure(seeds: int = 50) -> dict[str, Any]:
     fallen = max(TOGETHER, seeds // 5)  # delays vary less than numbers of alerts
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         counts = {
-            name: [pool.submit(unchanged, world, days, size, 1_000 * at + n) for n, size in enumerate(sizes)]
+            name: [
+                pool.submit(unchanged, world, days, size, 1_000 * at + n)
+                for n, size in enumerate(_sizes(seeds))
+            ]
             for at, (name, world, days) in enumerate(UNCHANGED)
         }
         delays = {
