@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace as replace_struct
 
+from stream.alerting.model import SignalRule
 from stream.measures import Groupings
+from stream.measures.value_at_risk import AT_RISK
 
 if TYPE_CHECKING:
     from stream.alerting.rules import RuleBook
+    from stream.measures.declare import Declarations
     from stream.measures.slices import Dims
     from stream.pipeline import PipelineConfig
 
@@ -63,10 +66,18 @@ def _least(config: PipelineConfig, book: RuleBook, noted: set[Dims]) -> Pipeline
         experiments=(),
         drivers=None,
     )
-    profile = any(test.field.startswith("customer.") for rule in book.customer_rules for test in rule.tests)
     return replace(
         config,
         groupings=Groupings(groupings, config.groupings.max_members, noted),
-        customers=replace_struct(config.customers, profile=profile),
+        customers=replace_struct(config.customers, profile=_looks_at_customers(book, declared)),
         declared=declared,
     )
+
+
+def _looks_at_customers(book: RuleBook, declared: Declarations) -> bool:
+    """Whether more matters of a customer than what tells duplicates apart and pairs events."""
+    if declared.at_risk or AT_RISK in declared.metrics:
+        return True
+    looking = [rule for rule in book.history_rules if isinstance(rule, SignalRule)]
+    tests = [test for rule in (*book.customer_rules, *looking) for test in rule.tests]
+    return any(test.field.startswith("customer.") for test in tests)
