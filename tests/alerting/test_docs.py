@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.alerting import conditions, customer_rules, history_rules, hygiene_rules, metric_rules, when_rules
+from stream.alerting import conditions, contact, history_rules, hygiene_rules, metric_rules, when_rules
 from stream.alerting.life import NEW, step
 from stream.alerting.lint import remarks
 from stream.alerting.model import Evidence, Op, RuleBook
@@ -69,7 +69,7 @@ def test_the_warned_example_is_warned_of_in_the_words_shown() -> None:
         *hygiene_rules.ROUTE_FIELDS,
         *Evidence,
         *conditions.Reason,
-        *customer_rules.Reason,
+        *contact.Reason,
         *Op,
         *DIMENSIONS,
         *(name for names in when_rules.FIELDS.values() for name in names),
