@@ -1,17 +1,19 @@
 """Rules in, alerts out, and a named reason for every decision; pure, in event time.
 
-``rules`` reads a file into a typed book. ``conditions`` leads one rule on one slice through its life;
-``lane`` puts the claims of all slices into one order; ``customer_rules`` looks at single records;
-``events`` writes claims as CloudEvents. The syntax of rules is in ``docs/rules.md``.
+``rules`` reads a file into a typed book. ``conditions`` says when a rule over a metric crosses its line, ``life``
+leads it on one slice through its life, ``judge`` all of them on all slices; ``lane`` puts the claims of all slices
+into one order; ``customer_rules`` looks at single records; ``events`` writes claims as CloudEvents. The syntax of
+rules is in ``docs/rules.md``.
 """
 
 from __future__ import annotations
 
 from .claims import Claim, ClaimRecord, MarkRecord, decode_record, encode_record
-from .conditions import State, Step, decode_state, disposable, encode_state, step, wake_at
 from .customer_rules import CustomerRules, Match
 from .events import CONTENT_TYPE, encode_event, fingerprint, to_cloudevent
+from .judge import Judge, Judgement
 from .lane import Lane, LaneChanges
+from .life import State, Step, step
 from .rules import RuleBook, RuleError, load_rules
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "Claim",
     "ClaimRecord",
     "CustomerRules",
+    "Judge",
+    "Judgement",
     "Lane",
     "LaneChanges",
     "MarkRecord",
@@ -28,14 +32,10 @@ __all__ = [
     "State",
     "Step",
     "decode_record",
-    "decode_state",
-    "disposable",
     "encode_event",
     "encode_record",
-    "encode_state",
     "fingerprint",
     "load_rules",
     "step",
     "to_cloudevent",
-    "wake_at",
 ]

@@ -1,43 +1,37 @@
-"""The life of a metric rule on one slice: inactive, pending, firing, and back, one instant at a time.
-
-``step`` is called at final instants only, whenever a window of the slice has changed and whenever a
-timer it asked for has come. Between two calls nothing changed, so the outcome at the first held all
-the way: a run of crossings is unbroken when every step in it crossed.
+"""When a metric rule crosses its line on a slice, and when what crossed is over, from the values alone.
 
 What counts as a crossing, in order:
 
 1. a value must be there (else ``no_data``), on at least ``min_n`` observations (else
-   ``not_enough_replies``); with drop and rise the same holds for the earlier window;
-2. the value must be beyond the line (else ``ok``): strictly for below and above; for drop and rise the
-   change must reach the points;
+   ``not_enough_replies``); with drop and rise the same holds for the earlier window, with ``burn_rate`` for
+   the long window of a line (of the short one a single observation will do: it is there to end the alert);
+2. the value must be beyond the line (else ``ok``): strictly for below, above and burn rates; for drop and
+   rise the change must reach the points;
 3. with ``evidence: interval`` so must the whole confidence interval (else ``interval_straddles``; where
    there is none, ``not_enough_replies`` for a single observation, else ``no_interval``). The interval of
    a change is that of a difference of two independent estimates, recovered from both intervals [Newcombe
-   1998, method 10; Zou & Donner 2008, "MOVER"]. The earlier window includes the current one, so the two
-   are positively correlated and the interval is wider than it had to be.
+   1998, method 10; Zou & Donner 2008, "MOVER"]. The earlier window may include the current one; the two are
+   then positively correlated, and the interval is wider than it had to be.
 
-Whatever is no crossing ends a pending run, as in Prometheus. A firing alert ends only when a value, on
-at least ``min_n`` replies, lies beyond the ``resolve`` line (without one: no longer beyond the rule's
-own). Silence is not recovery: with no or too few replies it goes on firing, where Prometheus would
-resolve an alert whose series is gone.
+A burn rate is the share of answers that are not good, over the share that may be [Beyer et al., "The Site
+Reliability Workbook", 2018, ch. 5]; a line is crossed where both its windows burn faster than it says. A rule
+with ``no_data`` crosses where its window, as long as the silence, holds no observation.
+
+Tests that go on over time (``anytime``, ``change``) have a say of their own: :mod:`stream.alerting.life`.
 """
 
 from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-import msgspec
-
-from stream.alerting.metric_claims import metric_claim
 from stream.alerting.model import Evidence, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream.alerting.claims import Claim
-    from stream.alerting.model import MetricRule
+    from stream.alerting.model import BurnLine, MetricRule
 
 
 class MetricLike(Protocol):
@@ -53,188 +47,71 @@ class MetricLike(Protocol):
     def currency(self) -> str | None: ...  # noqa: D102
 
 
+Values: TypeAlias = "Callable[[str], MetricLike | None]"
+"""Window name -> the value of a rule's metric, at the rule's confidence; None: no observation."""
+
+
 class Reason(StrEnum):
-    """Why a step ended as it did; counted by whoever calls."""
+    """Why a rule was decided as it was; counted by whoever calls."""
 
     OK = "ok"
     NO_DATA = "no_data"
     NOT_ENOUGH_REPLIES = "not_enough_replies"
     INTERVAL_STRADDLES = "interval_straddles"
     NO_INTERVAL = "no_interval"
+    NOT_ENOUGH_EVIDENCE = "not_enough_evidence"
     STILL_PENDING = "still_pending"
     IN_COOLDOWN = "in_cooldown"
     FIRST_CROSSING = "first_crossing"
     STILL_FIRING = "still_firing"
+    KEPT_FIRING = "kept_firing"
+    DATA_AGAIN = "data_again"
     RESOLVED = "resolved"
-    REPLAYED = "replayed"
+    LATE_DATA = "late_data"
+    RULE_REMOVED = "rule_removed"
 
 
-class Phase(StrEnum):
-    """Where in its life an alert is."""
+class Burn(NamedTuple):
+    """How many times faster than it may the budget is used up, over both windows of a line."""
 
-    INACTIVE = "inactive"
-    PENDING = "pending"
-    FIRING = "firing"
-
-
-class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What must survive a restart.
-
-    ``instant`` is that of the last change: a step at or before it has been taken already.
-    ``since_ms``: when the present run of crossings began. ``starts_at_ms``: when the alert fired.
-    ``quiet_until_ms``: end of the cooldown.
-    """
-
-    instant: int
-    phase: Phase
-    since_ms: int | None = None
-    starts_at_ms: int | None = None
-    quiet_until_ms: int | None = None
-
-
-class Step(NamedTuple):
-    """What a step came to.
-
-    ``state`` None: there is nothing to keep. ``changed``: the state is another one than that given and
-    has to be stored. ``wake_at_ms``: step again at the first instant that is not before this one, even
-    if nothing changes until then.
-    """
-
-    state: State | None
-    reason: Reason
-    claim: Claim | None = None
-    wake_at_ms: int | None = None
-    changed: bool = False
+    line: BurnLine
+    long: float
+    short: float
 
 
 class Reading(NamedTuple):
-    """What a claim shows: the value, and for drop and rise the earlier one and the change from it."""
+    """What a claim shows: the value and, where there is one, the earlier one and the change from it."""
 
-    current: MetricLike
+    window: str
+    current: MetricLike | None
     earlier: MetricLike | None = None
     change: float | None = None
     change_interval: tuple[float, float] | None = None
-
-
-Values: TypeAlias = "Callable[[str], MetricLike | None]"
-
-_IDLE: Final = {reason: Step(None, reason) for reason in Reason}
-_encoder: Final = msgspec.json.Encoder()
-_states: Final = msgspec.json.Decoder(State)
-
-
-def encode_state(state: State) -> bytes:
-    """A state as its table keeps it."""
-    return _encoder.encode(state)
-
-
-def decode_state(value: bytes) -> State:
-    """The inverse of encode_state.
-
-    Raises:
-        msgspec.DecodeError: not a state.
-    """
-    return _states.decode(value)
-
-
-def step(
-    rule: MetricRule,
-    slice_key: str,
-    state: State | None,
-    values: Values,
-    *,
-    instant: int,
-    t_ms: int,
-) -> Step:
-    """Judge one rule on one slice at one final instant.
-
-    Args:
-        rule: the rule.
-        slice_key: the slice, as canonical JSON.
-        state: what the last step returned; None at first.
-        values: the value of the rule's metric, at the rule's confidence, by window; None: no replies.
-        instant: number of the instant; never goes back except in a replay.
-        t_ms: its time.
-    """
-    if state is not None and instant <= state.instant:
-        return Step(state, Reason.REPLAYED, None, wake_at(rule, state))
-    if state is not None and state.phase is Phase.FIRING:
-        return _firing(rule, slice_key, state, values, instant=instant, t_ms=t_ms)
-    verdict = crossing(rule, values)
-    if verdict is None:
-        return _crossed(rule, slice_key, state, values, instant=instant, t_ms=t_ms)
-    if state is None:
-        return _IDLE[verdict]
-    if state.phase is Phase.INACTIVE:
-        return Step(state, verdict)
-    ended = State(instant, Phase.INACTIVE, quiet_until_ms=state.quiet_until_ms)
-    return Step(ended, verdict, None, None, changed=True)
-
-
-def _crossed(
-    rule: MetricRule, slice_key: str, state: State | None, values: Values, *, instant: int, t_ms: int
-) -> Step:
-    since, quiet_until = t_ms, None
-    if state is not None:
-        quiet_until = state.quiet_until_ms
-        if state.since_ms is not None:
-            since = state.since_ms
-    waits_for = since + rule.for_ms > t_ms
-    if waits_for or (quiet_until is not None and quiet_until > t_ms):
-        reason = Reason.STILL_PENDING if waits_for else Reason.IN_COOLDOWN
-        changed = state is None or state.phase is not Phase.PENDING
-        if state is None or changed:
-            state = State(instant, Phase.PENDING, since, None, quiet_until)
-        return Step(state, reason, None, wake_at(rule, state), changed)
-    reason = Reason.FIRST_CROSSING
-    shown = look(rule, values)
-    claim = metric_claim(rule, slice_key, shown, reason, as_of_ms=t_ms, starts_at_ms=t_ms, since_ms=since)
-    return Step(State(instant, Phase.FIRING, since, t_ms), reason, claim, None, changed=True)
-
-
-def _firing(
-    rule: MetricRule, slice_key: str, state: State, values: Values, *, instant: int, t_ms: int
-) -> Step:
-    held = holding(rule, values)
-    if held is not None:
-        return Step(state, held)
-    start = t_ms if state.starts_at_ms is None else state.starts_at_ms
-    reason, since = Reason.RESOLVED, state.since_ms
-    shown = look(rule, values)
-    claim = metric_claim(rule, slice_key, shown, reason, as_of_ms=t_ms, starts_at_ms=start, since_ms=since)
-    quiet_until = t_ms + rule.cooldown_ms if rule.cooldown_ms else None
-    return Step(State(instant, Phase.INACTIVE, quiet_until_ms=quiet_until), reason, claim, None, changed=True)
-
-
-def wake_at(rule: MetricRule, state: State | None) -> int | None:
-    """When a state wants its next step even if nothing changes; ask again after a restart."""
-    if state is None or state.phase is not Phase.PENDING or state.since_ms is None:
-        return None
-    return max(state.since_ms + rule.for_ms, state.quiet_until_ms or 0)
-
-
-def disposable(state: State, t_ms: int) -> bool:
-    """Whether a state says no more than None would: inactive, and its cooldown over at ``t_ms``.
-
-    Its entry may be dropped once the progress that covers ``t_ms`` is durable, not before.
-    """
-    return state.phase is Phase.INACTIVE and (state.quiet_until_ms is None or state.quiet_until_ms <= t_ms)
+    burn: Burn | None = None
 
 
 def crossing(rule: MetricRule, values: Values) -> Reason | None:
-    """None where the line is crossed, else why it is not."""
+    """None where the line is crossed, else why it is not. With ``anytime``: where the value crosses it."""
+    if rule.kind is Kind.BURN_RATE:
+        return _burning(rule, values)
     current = values(rule.window)
     if current is None or current.n == 0:
-        return Reason.NO_DATA
+        return None if rule.kind is Kind.NO_DATA else Reason.NO_DATA
+    if rule.kind is Kind.NO_DATA:
+        return Reason.OK
     if rule.baseline is not None:
         return _change_crossing(rule, current, values(rule.baseline))
+    return _line_crossing(rule, current)
+
+
+def _line_crossing(rule: MetricRule, current: MetricLike) -> Reason | None:
     if current.n < rule.min_n:
         return Reason.NOT_ENOUGH_REPLIES
     line = rule.threshold
     below = rule.kind is Kind.BELOW
     if not (current.value < line if below else current.value > line):
         return Reason.OK
-    if rule.evidence is Evidence.NONE:
+    if rule.evidence is not Evidence.INTERVAL:
         return None
     interval = current.interval
     if interval is None:
@@ -248,9 +125,9 @@ def _change_crossing(rule: MetricRule, current: MetricLike, earlier: MetricLike 
         return Reason.NO_DATA
     if current.n < rule.min_n or earlier.n < rule.min_n:
         return Reason.NOT_ENOUGH_REPLIES
-    if _moved(rule, current, earlier) < rule.threshold:
+    if moved(rule, current, earlier) < rule.threshold:
         return Reason.OK
-    if rule.evidence is Evidence.NONE:
+    if rule.evidence is not Evidence.INTERVAL:
         return None
     interval = difference(current, earlier)
     if interval is None:
@@ -264,8 +141,44 @@ def _without_interval(n: int) -> Reason:
     return Reason.NO_INTERVAL if n > 1 else Reason.NOT_ENOUGH_REPLIES
 
 
+#: Of the lines of a burn rate that is not crossed, the reason of the one that came closest is given.
+_CLOSENESS = (Reason.OK, Reason.NOT_ENOUGH_REPLIES, Reason.NO_DATA)
+
+
+def _burning(rule: MetricRule, values: Values) -> Reason | None:
+    reasons = []
+    for line in rule.burn.lines if rule.burn is not None else ():
+        found = _burn_of(rule, line, values)
+        if isinstance(found, Burn) and min(found.long, found.short) > line.rate:
+            return None
+        reasons.append(found if isinstance(found, Reason) else Reason.OK)
+    return min(reasons, key=_CLOSENESS.index, default=Reason.NO_DATA)
+
+
+def _burn_of(rule: MetricRule, line: BurnLine, values: Values) -> Burn | Reason:
+    long, short = values(line.long), values(line.short)
+    if long is None or long.n == 0 or rule.burn is None:
+        return Reason.NO_DATA
+    if long.n < rule.min_n:
+        return Reason.NOT_ENOUGH_REPLIES
+    if short is None or short.n == 0:
+        return Reason.OK  # of late nobody had anything to say, bad or good
+    may = 100.0 - rule.burn.goal
+    return Burn(line, (100.0 - long.value) / may, (100.0 - short.value) / may)
+
+
+def _burn_shown(rule: MetricRule, values: Values) -> Burn | None:
+    """The line that burns most above its rate."""
+    lines = rule.burn.lines if rule.burn is not None else ()
+    found = [burn for line in lines if isinstance(burn := _burn_of(rule, line, values), Burn)]
+    return max(found, key=lambda burn: min(burn.long, burn.short) / burn.line.rate, default=None)
+
+
 def holding(rule: MetricRule, values: Values) -> Reason | None:
-    """None where a firing alert is over, else why it goes on."""
+    """None where a firing alert is over, else why it goes on. Silence is not recovery."""
+    if rule.kind in (Kind.BURN_RATE, Kind.NO_DATA):
+        verdict = crossing(rule, values)
+        return Reason.STILL_FIRING if verdict is None else None if verdict is Reason.OK else verdict
     current = values(rule.window)
     earlier = None if rule.baseline is None else values(rule.baseline)
     if (
@@ -278,7 +191,7 @@ def holding(rule: MetricRule, values: Values) -> Reason | None:
         return Reason.NOT_ENOUGH_REPLIES
     end, value = rule.resolve_at, current.value
     if earlier is not None:
-        over = _moved(rule, current, earlier) < (rule.threshold if end is None else end)
+        over = moved(rule, current, earlier) < (rule.threshold if end is None else end)
     elif rule.kind is Kind.BELOW:
         over = value >= rule.threshold if end is None else value > end
     else:
@@ -286,22 +199,22 @@ def holding(rule: MetricRule, values: Values) -> Reason | None:
     return None if over else Reason.STILL_FIRING
 
 
-def look(rule: MetricRule, values: Values) -> Reading:
-    """What a claim shows of the windows.
+def look(rule: MetricRule, values: Values, window: str | None = None) -> Reading:
+    """What a claim shows of the windows; ``window``: that of the value, if it is not the rule's own."""
+    if rule.kind is Kind.BURN_RATE:
+        burn = _burn_shown(rule, values)
+        name = rule.window if burn is None else burn.line.long
+        return Reading(name, values(name), burn=burn)
+    name = rule.window if window is None else window
+    current = values(name)
+    before = rule.baseline if rule.change is None else rule.change.reference
+    earlier = None if before is None or before == name else values(before)
+    if earlier is None or current is None:
+        return Reading(name, current)
+    return Reading(name, current, earlier, current.value - earlier.value, difference(current, earlier))
 
-    Raises:
-        ValueError: there is no value; a claim is made only where there is one.
-    """
-    current = values(rule.window)
-    if current is None:
-        raise ValueError("a claim about a metric needs its value")
-    earlier = None if rule.baseline is None else values(rule.baseline)
-    if earlier is None:
-        return Reading(current)
-    return Reading(current, earlier, current.value - earlier.value, difference(current, earlier))
 
-
-def _moved(rule: MetricRule, current: MetricLike, earlier: MetricLike) -> float:
+def moved(rule: MetricRule, current: MetricLike, earlier: MetricLike) -> float:
     """How far the value has gone in the rule's direction."""
     return earlier.value - current.value if rule.kind is Kind.DROP else current.value - earlier.value
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING
 
-from stream.alerting.conditions import decode_state, disposable, encode_state, step, wake_at
+from stream.alerting.judge import EPISODES, STATES, Judge
 from stream.measures import Shown, decode_partial_or_mark, encode_metrics
 from stream.measures.wanted import window_config
 from stream.measures.windows import Windows
@@ -15,14 +15,11 @@ from stream.pipeline.trials import Trials
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from stream.alerting.claims import Claim
-    from stream.alerting.conditions import State, Values
+    from stream.alerting.claims import Claim, Decision
     from stream.alerting.rules import RuleBook
     from stream.measures import MetricValue, Stats
     from stream.measures.windows import Closing
     from stream.pipeline.customers import Entry, PipelineConfig
-
-_RULE: Final = "rule|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,8 @@ class MetricsChanges:
     """What a batch came to, in the order in which it is made durable.
 
     First ``metrics``, ``claims`` and then the lane's mark (``mark_ms``, None: not moved) are published and
-    awaited; then ``entries`` are written, and when they are acknowledged ``progress``.
+    awaited; then ``entries`` are written, and when they are acknowledged ``progress``. For telling: ``decisions``
+    by reason, and in ``decided`` those of rules and slices that were decided otherwise than before.
     """
 
     metrics: list[MetricsRecord] = field(default_factory=list)
@@ -60,6 +58,7 @@ class MetricsChanges:
     entries: list[Entry] = field(default_factory=list)
     progress: list[Entry] = field(default_factory=list)
     decisions: Counter[str] = field(default_factory=Counter)
+    decided: list[Decision] = field(default_factory=list)
 
 
 class MetricsPartition:
@@ -77,24 +76,30 @@ class MetricsPartition:
     ) -> None:
         self.partition = partition
         self._config = config
-        self._book = book
         self._windows = Windows(
             partition, window_config(config.declared, config.panes.pane_ms, book.windows), config.sources
         )
         self._shown = Shown(config.declared, config.confidence)
         self._pane_ms = config.panes.pane_ms
-        self._states: dict[tuple[str, str], State] = {}
-        self._gone: list[bytes] = []
+        horizon_ms = config.panes.late_horizon_ms
+        self._judge = Judge(book, self._windows, horizon_ms=horizon_ms, partitions=config.partitions)
         for key, value in table.items():
             text = key.decode()
-            if text.startswith(_RULE):
-                _, alert, slice_key = text.split("|", 2)
-                self._states[alert, slice_key] = decode_state(value)
+            if text.startswith((STATES, EPISODES)):
+                self._judge.restore(text, value)
             else:
                 self._windows.restore(text, value)
         self._windows.ready()
+        self._judge.ready()
         self._trials = Trials(self._shown, self._windows)
-        self._rules_as_they_are_now()
+
+    def swap(self, book: RuleBook, from_ms: int) -> None:
+        """Judge by these rules at all instants from ``from_ms`` (event time) on; several may wait.
+
+        Those that are known at a start are given before the first ``run``. What the rules look at must be kept:
+        the windows and slices are those of the rules that the partition was made with.
+        """
+        self._judge.swap(book, from_ms)
 
     def run(self, values: Iterable[bytes | None]) -> MetricsChanges:
         """Take the records' values in, in log order.
@@ -103,20 +108,19 @@ class MetricsPartition:
         """
         changes = MetricsChanges()
         before = self._windows.frontier
+        self._judge.begin()
         for value in values:
             if value is not None:
                 self._windows.apply(decode_partial_or_mark(value))
         newest: dict[str, _Newest] = {}
-        written: dict[tuple[str, str], State] = {}
-        ended: dict[tuple[str, str], None] = {}
         for closing in self._windows.close():
             self._take(closing, newest)
-            self._judge(closing, changes, written, ended)
+            self._decide(closing, changes)
         # Several panes may close at once: what is published is the newest final value of each slice.
         changes.metrics = [self._final(slice_key, found) for slice_key, found in newest.items()]
         if self._windows.frontier > before:
             changes.mark_ms = self._windows.frontier * self._pane_ms
-        self._take_changes(changes, written, ended)
+        self._take_changes(changes)
         return changes
 
     def closed(self, cells: Mapping[int, dict[int, dict[str, Stats]]], instant: int) -> MetricsChanges:
@@ -126,8 +130,9 @@ class MetricsPartition:
         """
         changes = MetricsChanges()
         before = self._windows.frontier
+        self._judge.begin()
         for closing in self._windows.closed(cells, instant):
-            self._judge(closing, changes, {}, {})
+            self._decide(closing, changes)
         if self._windows.frontier > before:
             changes.mark_ms = self._windows.frontier * self._pane_ms
         return changes
@@ -167,81 +172,22 @@ class MetricsPartition:
             controls = self._trials.controls(slice_key, self._windows.values)
             newest[slice_key] = _Newest(closing.as_of_ms, sums, controls, corrected)
 
-    def _judge(
-        self,
-        closing: Closing,
-        changes: MetricsChanges,
-        written: dict[tuple[str, str], State],
-        ended: dict[tuple[str, str], None],
-    ) -> None:
-        for slice_key, sums in closing.changed.items():
-            for rule in self._book.rules_for(slice_key):
-                at = (rule.alert, slice_key)
-                state = self._states.get(at)
+    def _decide(self, closing: Closing, changes: MetricsChanges) -> None:
+        judged = self._judge.judge(closing)
+        changes.claims += judged.claims
+        changes.decisions += judged.counts
+        changes.decided += judged.decided
 
-                values = self._shown.reader(slice_key, sums, rule.metric, rule.confidence)
-                done = step(
-                    rule,
-                    slice_key,
-                    state,
-                    cast("Values", values),  # a value that is read is never None
-                    instant=closing.instant,
-                    t_ms=closing.as_of_ms,
-                )
-                changes.decisions[done.reason] += 1
-                if done.claim is not None:
-                    changes.claims.append(done.claim)
-                if done.changed and done.state is not None:
-                    self._states[at] = written[at] = done.state
-                    ended.pop(at, None)
-                elif (
-                    state is not None
-                    # In a replay a state that is ahead stays, or the instants before it would be judged anew.
-                    and closing.instant > state.instant
-                    and disposable(state, closing.as_of_ms)
-                ):
-                    del self._states[at]
-                    ended[at] = None
-                if done.wake_at_ms is not None:
-                    self._windows.wake(-(-done.wake_at_ms // self._pane_ms), slice_key)
-
-    def _take_changes(
-        self,
-        changes: MetricsChanges,
-        written: dict[tuple[str, str], State],
-        ended: dict[tuple[str, str], None],
-    ) -> None:
+    def _take_changes(self, changes: MetricsChanges) -> None:
         done = self._windows.changes()
-        changes.entries = [(key.encode(), value) for key, value in done.entries]
-        # A state that ended in this round is still written: until its tombstone is durable, and that comes after
-        # the progress that covers it, the table must not hold the state before, which would end once more.
-        changes.entries += [(_state_key(at), encode_state(state)) for at, state in written.items()]
-        dropped, self._gone = self._gone, [_state_key(at) for at in ended]
+        states, gone = self._judge.changes()
+        changes.entries = [(key.encode(), value) for key, value in (*done.entries, *states)]
         if done.progress is not None:
             changes.progress.append((done.progress[0].encode(), done.progress[1]))
-        changes.progress += [(key.encode(), None) for key in done.tombstones]
-        rewritten = {key for key, _ in changes.entries}
-        changes.progress += [(key, None) for key in dropped if key not in rewritten]
+        changes.progress += [(key.encode(), None) for key in (*done.tombstones, *gone)]
 
     def _final(self, slice_key: str, newest: _Newest) -> MetricsRecord:
         values = self._shown.values(slice_key, newest.sums, newest.controls)
         corrected_from_ms = None if newest.corrected is None else newest.corrected * self._pane_ms
         payload = encode_metrics(slice_key, newest.as_of_ms, True, values, corrected_from_ms)
         return MetricsRecord(slice_key, newest.as_of_ms, True, payload, values)
-
-    def _rules_as_they_are_now(self) -> None:
-        """After a restart: forget states of rules that are gone, and ask again for the pending ones' turn."""
-        by_name = {rule.alert: rule for rule in self._book.metric_rules}
-        for (alert, slice_key), state in list(self._states.items()):
-            rule = by_name.get(alert)
-            if rule is None or rule not in self._book.rules_for(slice_key):
-                del self._states[alert, slice_key]
-                self._gone.append(_state_key((alert, slice_key)))
-                continue
-            at_ms = wake_at(rule, state)
-            if at_ms is not None:
-                self._windows.wake(-(-at_ms // self._pane_ms), slice_key)
-
-
-def _state_key(at: tuple[str, str]) -> bytes:
-    return f"{_RULE}{at[0]}|{at[1]}".encode()

@@ -21,8 +21,8 @@ from stream.alerting.claims import (
     encode_claim,
     encode_record,
 )
-from stream.alerting.conditions import step
 from stream.alerting.events import encode_event, fingerprint, to_cloudevent
+from stream.alerting.life import NEW, step
 from stream.alerting.rules import load_rules
 
 CONTRACT = """
@@ -87,7 +87,7 @@ def _claim(alert: str, slice_key: str, current: Value, earlier: Value | None = N
     book = load_rules(RULES, "r.yml")
     rule = next(rule for rule in book.rules_for(slice_key) if rule.alert == alert)
     values = {rule.window: current, rule.baseline: earlier}
-    claim = step(rule, slice_key, None, values.get, instant=1, t_ms=t_ms).claim
+    claim = step(rule, slice_key, NEW, values.get, t_ms=t_ms).claim
     assert claim is not None
     return claim
 
@@ -199,6 +199,6 @@ def test_a_claim_about_money_names_the_currency() -> None:
     """An amount without its currency would be no figure; other claims have none."""
     claim = _claim("Spent", '{"segment":"vip"}', Value(1234.5, 40, (1100.0, 1400.0), "EUR"))
     assert claim.figures["currency"] == "EUR"
-    assert claim.annotations == {"summary": "1234.5 EUR of vip"}
+    assert claim.annotations == {"summary": "1,234.5 EUR of vip"}
     assert AlertEvent.model_validate_json(encode_event(claim)).data.claim.currency == "EUR"
     assert "currency" not in _vip().figures
