@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from schemas.deadletter import DeadLetterHeaders, Reason
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
     from agents.context import Context
+    from stream.alerting.model import RuleBook, Silence
     from stream.engine import Batch, BatchTable
     from stream.measures import Mark, Partial
     from stream.pipeline import CustomersChanges, DeadLetter
@@ -39,7 +40,10 @@ class CustomersAgent:
         self._panes = panes
         #: Who owns a slice is settled at the start, like what is kept.
         self._owners = Owners(together(context.book.metric_rules))
-        self._rules = CustomerRules(context.book) if context.book.customer_rules else None
+        self._rules = CustomerRules.of(context.book)
+        self._versions = {version.from_ms: CustomerRules(version.book) for version in context.feeds.versions}
+        context.feeds.on_rules.append(self._swap)
+        context.feeds.on_silences.append(self._silence)
         self._parts: dict[int, CustomersPartition] = {}
         self._kept: dict[int, list[Batch]] = {}
         self._live: set[tuple[str, int]] = set()
@@ -84,6 +88,7 @@ class CustomersAgent:
         context = self._context
         await asyncio.gather(
             context.publish_alerts(changes.claims),
+            context.publish_decisions(changes.decided),
             context.publish(topics.DEADLETTERS, [_dead(d, partition) for d in changes.deadletters]),
             context.publish(topics.PARTIALS, self._partials(changes.partials, changes.marks)),
         )
@@ -128,7 +133,7 @@ class CustomersAgent:
         return kept
 
     async def idle(self) -> None:
-        """Now and then: let caught-up, silent partitions stop holding the others back."""
+        """Now and then: let caught-up, silent partitions stop holding the others back, and time go on there."""
         context = self._context
         limit = context.settings.idle_after_ms / 1000
         for topic in topics.INPUTS:
@@ -146,6 +151,21 @@ class CustomersAgent:
                 await context.publish(
                     topics.PARTIALS, self._partials([], [self._part(partition).idle(topic)])
                 )
+        now_ms = round(time() * 1000)
+        for partition in context.app.assigned(topics.REPLIES):
+            part = self._parts.get(partition)
+            if part is not None and part.tick(now_ms):
+                self.lanes.poke(partition)
+
+    def _swap(self, book: RuleBook, from_ms: int) -> None:
+        """Other rules are to judge from a moment on."""
+        rules = self._versions[from_ms] = CustomerRules(book)
+        for part in self._parts.values():
+            part.swap(rules, from_ms)
+
+    def _silence(self, silences: list[Silence]) -> None:
+        for part in self._parts.values():
+            part.silences(silences)
 
     def _part(self, partition: int) -> CustomersPartition:
         part = self._parts.get(partition)
@@ -157,6 +177,9 @@ class CustomersAgent:
                 self._customers.partition(partition),
                 self._panes.partition(partition),
             )
+            for from_ms, rules in sorted(self._versions.items()):
+                part.swap(rules, from_ms)
+            part.silences(self._context.feeds.silences)
         return part
 
     def _partials(self, partials: list[Partial], marks: list[Mark]) -> list[Outgoing]:

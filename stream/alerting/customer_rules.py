@@ -55,6 +55,7 @@ class CustomerRules:
         book: The book.
         rules: Its rules on single records, by name.
         history: Its rules over time.
+        empty: Whether it says nothing about customers.
         signals: Names of the customer's signals that rules on records look at.
     """
 
@@ -62,6 +63,7 @@ class CustomerRules:
         self.book: Final = book
         self.rules: Final = {rule.alert: rule for rule in book.customer_rules}
         self.history: Final = HistoryRules(book)
+        self.empty: Final = not (book.customer_rules or book.history_rules)
         self._over_time = bool(book.history_rules)
         self._cooldowns = {rule.alert: rule.cooldown_ms for rule in book.customer_rules}
         self._on = {rule.alert: rule.on for rule in book.customer_rules}

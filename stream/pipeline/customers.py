@@ -109,6 +109,7 @@ class CustomersPartition:
             by_source[text.split("|", 1)[0]].restore(text, value)
         for source in self.panes.values():
             source.ready()
+        self._silences: Sequence[Silence] = ()
         self._watch = None if rules is None else self._watcher(rules)
         self._inlets = {
             topic: Inlet(topic, code, self.panes[topic])
@@ -123,12 +124,17 @@ class CustomersPartition:
 
         Records are judged by the rules of their own time, what falls due by those of the time at which it does.
         """
+        rules = book if isinstance(book, CustomerRules) else CustomerRules(book)
+        if self._watch is None and rules.empty:
+            return
         if self._watch is None:
             self._watch = self._watcher(None)
-        self._watch.swap(book if isinstance(book, CustomerRules) else CustomerRules(book), from_ms)
+            self._watch.silence(self._silences)
+        self._watch.swap(rules, from_ms)
 
     def silences(self, silences: Sequence[Silence]) -> None:
         """Set the silences that hold beside those of the rules."""
+        self._silences = silences
         if self._watch is not None:
             self._watch.silence(silences)
 

@@ -128,9 +128,9 @@ class Watcher:
 
     @property
     def due(self) -> bool:
-        """Whether something is due by now."""
+        """Whether something is due by now; before ``begin`` it may be."""
         self._advance()
-        return self._next() <= self._clock_ms
+        return not self._begun or self._next() <= self._clock_ms
 
     def judge(self, event: Event, name: bytes, customer: Customer) -> None:
         """Take in a record that was applied just now and that ``concerned`` found worth a look."""

@@ -81,7 +81,7 @@ class Path:
         self.verdicts: Counter[tuple[str, str]] = Counter()
         self._died = False
         self._live: dict[int, Table] = {}
-        self._rules = CustomerRules(book) if book.customer_rules else None
+        self._rules = CustomerRules.of(book)
         self.customers: list[Table] = [{} for _ in n]
         self._panes: list[Table] = [{} for _ in n]
         self._windows: list[Table] = [{} for _ in n]
@@ -107,6 +107,9 @@ class Path:
                 for log in self.partials:
                     log.append(value)
                 assert key == f"{topic}/{partition}".encode()
+            changes = customers.run([])  # what is due once nothing is waited for any more
+            self._publish(partition, changes, None)
+            written(self.customers[partition], changes.customers)
         self.deaths = 0.0
         for partition in range(n):
             self._merge(partition, everything=True)
