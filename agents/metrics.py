@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
     from agents.context import Context
+    from stream.alerting.model import RuleBook
     from stream.engine import Batch, BatchTable
     from stream.pipeline.metrics import MetricsRecord
 
@@ -36,6 +37,7 @@ class MetricsAgent:
         self._parts: dict[int, MetricsPartition] = {}
         self._provisional_from = 0.0
         self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
+        context.feeds.on_rules.append(self._swap)
 
     async def recovered(self) -> None:
         """Tables are complete for a new assignment: start from them."""
@@ -67,7 +69,9 @@ class MetricsAgent:
                 Outgoing(None, encode_record(MarkRecord(partition, changes.mark_ms)), (), LANE_PARTITION)
             )
         await asyncio.gather(
-            self._publish(partition, changes.metrics), self._context.publish(topics.CLAIMS, lane)
+            self._publish(partition, changes.metrics),
+            self._context.publish(topics.CLAIMS, lane),
+            self._context.publish_decisions(changes.decided),
         )
         # One log, in this order: after a crash there is a prefix of it, so the progress comes last.
         await self._windows.write(partition, [*changes.entries, *changes.progress])
@@ -107,10 +111,16 @@ class MetricsAgent:
             if record.final:
                 context.telemetry.values(partition, record.slice_key, record.values)
 
+    def _swap(self, book: RuleBook, from_ms: int) -> None:
+        for part in self._parts.values():
+            part.swap(book, from_ms)
+
     def _part(self, partition: int) -> MetricsPartition:
         part = self._parts.get(partition)
         if part is None:
             part = self._parts[partition] = MetricsPartition(
                 partition, self._context.config, self._context.book, self._windows.partition(partition)
             )
+            for version in self._context.feeds.versions:
+                part.swap(version.book, version.from_ms)
         return part
