@@ -11,7 +11,7 @@ import pytest
 from stream.alerting import conditions, contact, history_rules, hygiene_rules, metric_rules, when_rules
 from stream.alerting.life import NEW, step
 from stream.alerting.lint import remarks
-from stream.alerting.model import Evidence, Op, RuleBook
+from stream.alerting.model import CountRule, Evidence, Kind, Op, RuleBook, SequenceRule, SignalRule
 from stream.alerting.rules import RuleError, load_rules
 from stream.customers import SIGNALS
 from stream.measures import DIMENSIONS
@@ -120,8 +120,15 @@ def test_the_example_rules_are_accepted_and_show_each_kind() -> None:
     path = ROOT / "examples" / "rules.yml"
     book = load_rules(path.read_text(encoding="utf-8"), str(path), signals=SIGNALS)
     assert remarks(book, 0) == ()
-    assert {rule.metric for rule in book.metric_rules} >= {"nps", "csat", "ces"}
-    assert {rule.kind for rule in book.metric_rules} >= {"below", "drop"}
+    assert {rule.metric for rule in book.metric_rules} >= {"nps", "csat", "ces", "waiting_time"}
+    assert {rule.kind for rule in book.metric_rules} == set(Kind) - {Kind.RISE}
+    assert {rule.evidence for rule in book.metric_rules} == set(Evidence)
+    assert {type(rule) for rule in book.history_rules} == {SequenceRule, CountRule, SignalRule}
+    hygiene = book.hygiene
+    assert hygiene.inhibitions
+    assert hygiene.contact
+    assert hygiene.grouped
+    assert hygiene.storm
     assert {rule.on for rule in book.customer_rules} == {"reply", "touchpoint"}
     assert book.slices
     assert book.declared.goals
