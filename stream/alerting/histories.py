@@ -164,7 +164,7 @@ class HistoryRules:
         for told in gone:
             ends_ms = max(at_ms, told.at_ms)
             if told.lives and told.end_ms < 0:
-                self._over(told, ends_ms, RULE_REMOVED, str(at_ms), turn)
+                self._over(told, ends_ms, RULE_REMOVED, turn)
             elif told.status == DELAYED:
                 turn.outbox.decide(decode_claim(told.claim), Reason.OVER_BEFORE_TOLD)
             watch.told.remove(told)
@@ -200,7 +200,7 @@ class HistoryRules:
     def _settle(self, history: History, trail: Trail, turn: Turn) -> None:
         """Tell what differs from what was told, and say when to look again."""
         watch, clock_ms = turn.watch, turn.clock_ms
-        found, held = history.walk(trail.held or NOTHING_HELD, trail.moments)
+        found, _ = history.walk(trail.held or NOTHING_HELD, trail.moments)
         told = {one.at_ms: one for one in watch.told if one.rule == history.mark and one.ref == trail.ref}
         true = {one.at_ms: one for one in reversed(found)}
         for at_ms, known in told.items():
@@ -223,8 +223,8 @@ class HistoryRules:
         _trim(history, trail, min(turn.last_ms, clock_ms) - turn.reach_ms)
         newest_ms = trail.moments[-1][0] if trail.moments else trail.floor_ms
         until_ms = newest_ms + history.rule.within_ms
-        if history.lives and held.current is not None:
-            until_ms = max(until_ms, held.current.at_ms + LINGER_MS)
+        if history.lives and found and found[-1].end_ms < 0:
+            until_ms = max(until_ms, found[-1].at_ms + LINGER_MS)
         trail.until_ms = 0 if due_ms else until_ms + turn.reach_ms
 
     def _fire(self, history: History, ref: str, was: Told | None, found: Found, turn: Turn) -> None:
@@ -241,7 +241,7 @@ class HistoryRules:
         if _cooled(history.rule, claim, turn):
             turn.gate.tell(history.rule, claim, turn.watch, told, turn.outbox, turn.clock_ms)
         if found.end_ms >= 0:
-            self._over(told, found.end_ms, CAME_LATE, str(found.end_ms), turn)
+            self._over(told, found.end_ms, CAME_LATE, turn)
 
     def _compare(self, history: History, ref: str, told: Told, found: Found, turn: Turn) -> None:
         """An alert that was told already: whether late data made it another, or it is over."""
@@ -253,7 +253,7 @@ class HistoryRules:
         if told.end_ms == found.end_ms:
             return
         if told.end_ms < 0:
-            self._over(told, found.end_ms, CAME_LATE, str(found.end_ms), turn)
+            self._over(told, found.end_ms, CAME_LATE, turn)
             return
         told.end_ms = found.end_ms
         if told.claim:
@@ -268,19 +268,19 @@ class HistoryRules:
         if told.status != TOLD:
             return
         ends_ms = None if told.end_ms < 0 else told.end_ms
-        cause = f"{told.event_id}/{ends_ms}"
         as_of_ms = max(kept.as_of_ms, told.end_ms)
+        cause = _cause(told)
         turn.outbox.tell(moved(kept, "amended", LATE_DATA, as_of_ms, ends_at_ms=ends_ms, cause=cause))
 
     def _withdraw(self, alert: str, told: Told, turn: Turn) -> None:
         if told.status == TOLD:
             claim = decode_claim(told.claim)
             at_ms = claim.as_of_ms
-            cause = f"{told.event_id}/{told.times}"
+            cause = _cause(told)
             turn.outbox.tell(moved(claim, "withdrawn", LATE_DATA, at_ms, ends_at_ms=at_ms, cause=cause))
         elif told.status == DELAYED:
             turn.outbox.decide(decode_claim(told.claim), Reason.OVER_BEFORE_TOLD)
-        told.status, told.times, told.due_ms, told.claim = WITHDRAWN, told.times + 1, 0, b""
+        told.status, told.due_ms, told.claim = WITHDRAWN, 0, b""
         if turn.watch.fired.get(alert) == told.at_ms:  # what never was begins no cooldown
             del turn.watch.fired[alert]
 
@@ -289,7 +289,6 @@ class HistoryRules:
         told: Told,
         end_ms: int,
         reason: str,
-        cause: str,
         turn: Turn,
         figures: Mapping[str, Any] | None = None,
     ) -> None:
@@ -302,7 +301,15 @@ class HistoryRules:
             claim = decode_claim(told.claim)
             as_of_ms = max(end_ms, claim.as_of_ms)
             turn.outbox.tell(
-                moved(claim, "resolved", reason, as_of_ms, ends_at_ms=end_ms, cause=cause, figures=figures)
+                moved(
+                    claim,
+                    "resolved",
+                    reason,
+                    as_of_ms,
+                    ends_at_ms=end_ms,
+                    cause=_cause(told),
+                    figures=figures,
+                )
             )
 
     def _look(self, looks: Iterable[Looking], at_ms: int, cause: str, turn: Turn) -> None:
@@ -323,8 +330,14 @@ class HistoryRules:
                     turn.gate.tell(rule, claim, watch, told, turn.outbox, turn.clock_ms)
             elif told is not None and not holds:
                 figures = signal_figures(rule, values)
-                self._over(told, at_ms, NO_LONGER_HOLDS, cause, turn, figures)
+                self._over(told, at_ms, NO_LONGER_HOLDS, turn, figures)
                 watch.told.remove(told)
+
+
+def _cause(told: Told) -> str:
+    """What tells a transition of an alert from every other one."""
+    told.times += 1
+    return f"{told.at_ms}/{told.event_id}/{told.times}"
 
 
 def _cooled(rule: HistoryRule, claim: Claim, turn: Turn) -> bool:

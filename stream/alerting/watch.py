@@ -97,7 +97,7 @@ class Told(msgspec.Struct, array_like=True, gc=False):
     end_ms: int = -1
     #: When it is told, if it is delayed.
     due_ms: int = 0
-    #: How often it was taken back.
+    #: Transitions so far after the first.
     times: int = 0
     #: The claim, encoded, unless it was suppressed.
     claim: bytes = b""

@@ -1,0 +1,309 @@
+"""Rules over time on a partition: against the definitions over the whole history, in any order, cut and crash."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from stream import topics
+from stream.alerting.compiled import compiled
+from stream.alerting.customer_rules import CustomerRules
+from stream.alerting.events import encode_event
+from stream.alerting.histories import MOST_MOMENTS
+from stream.alerting.model import SequenceRule
+from stream.alerting.rules import RuleBook, load_rules
+from stream.alerting.sequences import NOTHING_HELD
+from stream.alerting.watch import read_watch
+from stream.customers import SIGNALS, CustomerConfig, decode
+from stream.measures import Groupings, PaneConfig
+from stream.measures.declare import Declarations
+from stream.pipeline import CustomersChanges, CustomersPartition, PipelineConfig
+from tests.pipeline.path import Stored
+
+if TYPE_CHECKING:
+    from stream.alerting.claims import Claim
+
+T0 = 1_750_000_000_000
+SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
+LATE_MS = HOUR
+FAR_MS = T0 + 1000 * HOUR
+HISTORIES = """
+groups:
+  - name: g
+    rules:
+      - {alert: Unanswered, expect: {after: {kind: opened}, then: {kind: resolved}, same: ref, within: 20m}}
+      - {alert: NotAgain, expect: {after: {kind: bought}, then: {kind: bought}, within: 30m},
+         annotations: {summary: "{customer} of {segment} bought nothing in {within}"}}
+      - {alert: Left, sequence: {steps: [{kind: opened}, {on: reply, score: {lte: 3}}], unless: {kind: bought},
+         within: 40m}}
+      - {alert: Twice, sequence: {steps: [{kind: opened}, {kind: bought}], within: 10m}}
+      - {alert: Thrice, count: {of: {kind: opened, segment: gold}, at_least: 3, within: 25m}}
+"""
+HYGIENE = """
+contact: {per_customer: 2, within: 2h, quiet_hours: ["16:00", "17:30"], time_zone: Europe/Rome}
+hold_out: {share: 0.3}
+silences:
+  - {matchers: {alertname: Twice}, starts_at: 2025-06-15T15:30:00Z, ends_at: 2025-06-15T16:00:00Z,
+     author: a, comment: c}
+groups:
+  - name: g
+    rules:
+      - {alert: Unanswered, expect: {after: {kind: opened}, then: {kind: resolved}, same: ref, within: 20m},
+         action: {type: call, within: 1h}, cooldown: 30m, limit: {alerts: 2, per: 1h}}
+      - {alert: Left, sequence: {steps: [{kind: opened}, {on: reply, score: {lte: 3}}], unless: {kind: bought},
+         within: 40m}, action: {type: call}}
+      - {alert: Twice, sequence: {steps: [{kind: opened}, {kind: bought}], within: 10m}}
+      - {alert: Thrice, count: {of: {kind: opened}, at_least: 3, within: 25m}, cooldown: 1h}
+      - {alert: Quiet, customer: {days_since_last: {gte: 0.05}}, every: 1h}
+      - {alert: Sad, customer: {last_nps: {lte: 3}}, action: {type: call}}
+      - {alert: Low, on: reply, when: {score: {lte: 2}}, action: {type: write}, limit: {alerts: 3, per: 30m}}
+      - {alert: Gold, on: touchpoint, when: {segment: gold}, cooldown: 20m}
+"""
+QUIET = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def book(text: str) -> RuleBook:
+    """Rules, with the signals there are."""
+    return load_rules(text, "rules.yml", signals=SIGNALS)
+
+
+def config(partitions: int = 1) -> PipelineConfig:
+    """A deployment that computes nothing but what rules on customers look at."""
+    return PipelineConfig(
+        topics.INPUTS,
+        partitions,
+        Groupings((), 4),
+        panes=PaneConfig(lateness_ms=30 * SECOND, late_horizon_ms=LATE_MS, max_ahead_ms=MINUTE),
+        customers=CustomerConfig(dedup_horizon_ms=1000 * HOUR, dedup_per_customer=1000),
+        declared=Declarations(metrics=()),
+    )
+
+
+CONFIG = config()
+Logs = dict[str, list[Stored]]
+
+
+def logs(rng: Random, size: int) -> Logs:
+    """Both topics: bursts and gaps, stragglers within reach, and repeats."""
+    found: Logs = {}
+    for topic in topics.INPUTS:
+        now, log = T0, list[Stored]()
+        for offset in range(size):
+            now += rng.choice([0, SECOND, MINUTE, 3 * MINUTE, 5 * MINUTE])
+            if log and rng.random() < 0.1:
+                log.append(rng.choice(log)._replace(offset=offset, timestamp=now))
+                continue
+            made: dict[str, Any] = {
+                "event_id": f"{topic}-{offset}",
+                "customer_id": f"c{rng.randrange(3)}",
+                "occurred_at": max(T0, now - rng.choice([0, 0, 0, MINUTE, 25 * MINUTE, 50 * MINUTE])),
+                "segment": rng.choice(["gold", "tin"]),
+            }
+            if rng.random() < 0.2:
+                made |= {"metric": "nps", "score": rng.randrange(6)}
+            else:
+                made["kind"] = rng.choice(["opened", "opened", "resolved", "bought"])
+                made["ref"] = rng.choice(["x", "y", None])
+            key = made["customer_id"].encode()
+            log.append(Stored(offset, now, key, json.dumps(made).encode()))
+        found[topic] = log
+    return found
+
+
+class Run:
+    """A partition over logs, cut anywhere, dying anywhere; at last all is idle and time goes far on."""
+
+    def __init__(self, inputs: Logs, rules: str, rng: Random, deaths: float = 0.0) -> None:
+        self.inputs, self.rng, self.deaths = inputs, rng, deaths
+        self.versions: list[tuple[int, RuleBook]] = []
+        self.rules = CustomerRules.of(book(rules))
+        self.claims: list[Claim] = []
+        self.known: dict[str, bytes] = {}
+        self.customers: dict[bytes, bytes] = {}
+        self.panes: dict[bytes, bytes] = {}
+        self.handed = dict.fromkeys(inputs, 0)
+        self.refused: set[tuple[str, int]] = set()
+
+    def go(self) -> Run:
+        """To the end."""
+        self._restore()
+        while any(self.handed[topic] < len(log) for topic, log in self.inputs.items()):
+            self._round()
+        for topic in self.inputs:
+            self.part.idle(topic)
+        for now_ms in (FAR_MS - HOUR, FAR_MS):
+            self.part.tick(now_ms)
+            self._publish(self.part.run([]))
+        return self
+
+    def net(self) -> set[tuple[str, str, int, int | None]]:
+        """What stands in the end: rule, fingerprint, since when, and its end."""
+        standing: dict[tuple[str, str, int], int | None] = {}
+        for claim in self.claims:
+            at = (claim.alert, claim.fingerprint, claim.starts_at_ms)
+            if claim.state == "withdrawn":
+                del standing[at]
+            else:
+                assert (claim.state == "firing") == (at not in standing), claim
+                standing[at] = claim.ends_at_ms
+        return {(*at, end) for at, end in standing.items()}
+
+    def _restore(self) -> None:
+        self.live = dict(self.customers)
+        self.part = CustomersPartition(0, CONFIG, self.rules, self.live, dict(self.panes))
+        for from_ms, rules in self.versions:
+            self.part.swap(rules, from_ms)
+
+    def _round(self) -> None:
+        batches, waiting = [], []
+        for topic, log in self.inputs.items():
+            at = self.handed[topic]
+            batch = log[at : at + self.rng.choice([0, 1, 3, 10, 40])]
+            if batch:
+                batches.append((topic, batch))
+            if at + len(batch) < len(log):
+                waiting.append(topic)
+        changes = self.part.run(batches, waiting)
+        panes = [*changes.cells, *changes.sources]
+        if self.rng.random() >= self.deaths:
+            self._publish(changes)
+            for table, entries in ((self.customers, changes.customers), (self.live, changes.customers)):
+                table.update(entries)  # type: ignore[arg-type]
+            self._write(self.panes, panes)
+            for topic, batch in batches:
+                self.handed[topic] += len(batch)
+            return
+        if self.rng.random() < 0.7:
+            self._publish(changes)
+            part = self.rng.randint(0, len(changes.customers))
+            self.customers.update(changes.customers[:part])  # type: ignore[arg-type]
+            if part == len(changes.customers):
+                self._write(self.panes, panes[: self.rng.randint(0, len(panes))])
+        self._restore()
+        for topic in self.handed:
+            self.handed[topic] = max(0, self.part.panes[topic].offset + 1 - self.rng.randrange(3))
+
+    def _write(self, table: dict[bytes, bytes], entries: list[Any]) -> None:
+        for key, value in entries:
+            if value is None:
+                table.pop(key, None)
+            else:
+                table[key] = value
+
+    def _publish(self, changes: CustomersChanges) -> None:
+        self.refused |= {(dead.topic, dead.record.offset) for dead in changes.deadletters}
+        for claim in changes.claims:
+            event = encode_event(claim)
+            if self.known.setdefault(claim.id, event) != event:
+                pytest.fail(f"one id, two alerts: {self.known[claim.id]!r} {event!r}")
+            if claim not in self.claims:
+                self.claims.append(claim)
+
+
+def truth(run: Run) -> set[tuple[str, int, int | None]]:
+    """What the whole history of each customer comes to: rule, since when, and its end."""
+    events: dict[str, dict[str, Any]] = {}
+    for topic, log in run.inputs.items():
+        for record in log:
+            if (topic, record.offset) not in run.refused:
+                made = json.loads(record.value or b"")
+                events.setdefault(made["event_id"], made)
+    found = set()
+    for rule in book(HISTORIES).history_rules:
+        assert not hasattr(rule, "every_ms")
+        history = compiled(rule)  # type: ignore[arg-type]
+        patterns = [rule.of] if not isinstance(rule, SequenceRule) else [*rule.steps]  # type: ignore[union-attr]
+        patterns += [rule.unless] if isinstance(rule, SequenceRule) and rule.unless is not None else []
+        by_key: dict[tuple[str, str], list[Any]] = {}
+        for made in events.values():
+            sorts = sum(1 << bit for bit, pattern in enumerate(patterns) if _is(made, pattern))
+            ref = made.get("ref") if history.same_ref else ""
+            if sorts and ref is not None:
+                moment = (made["occurred_at"], sorts, made["event_id"] if sorts & 1 else "", 0, ())
+                by_key.setdefault((made["customer_id"], ref), []).append(moment)
+        for moments in by_key.values():
+            for one in history.walk(NOTHING_HELD, sorted(moments))[0]:
+                found.add((rule.alert, one.at_ms, None if one.end_ms < 0 else one.end_ms))
+    return found
+
+
+def _is(made: dict[str, Any], pattern: Any) -> bool:
+    if (pattern.on == "reply") != ("metric" in made):
+        return False
+    return all(
+        made.get(test.field, 99) <= test.operand if test.op == "lte" else made.get(test.field) == test.operand
+        for test in pattern.tests
+    )
+
+
+@QUIET
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_what_stands_in_the_end_is_what_the_whole_history_comes_to(seed: int, size: int) -> None:
+    """In whatever order records come, late or twice, and however they are cut: told and taken back, it adds up."""
+    run = Run(logs(Random(seed), size), HISTORIES, Random(seed)).go()
+    assert {(alert, at, end) for alert, _, at, end in run.net()} == truth(run)
+
+
+def plain(value: bytes) -> Any:
+    """A customer, but for when it is looked at next: that may be known sooner."""
+    customer = decode(value)
+    held = customer.watch
+    watch = read_watch(held) if isinstance(held, Raw) else held
+    watch.alarm_ms = 0
+    customer.watch = watch
+    return customer
+
+
+@QUIET
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_cuts_and_crashes_change_nothing(seed: int, size: int) -> None:
+    """With caps, quiet hours, limits, silences and cooldowns too: the same alerts to the byte, once each."""
+    inputs = logs(Random(seed), size)
+    straight = Run(inputs, HYGIENE, Random(seed)).go()
+    dying = Run(inputs, HYGIENE, Random(seed + 1), deaths=0.3).go()
+    assert dying.known == straight.known
+    assert {k: plain(v) for k, v in dying.customers.items()} == {
+        k: plain(v) for k, v in straight.customers.items()
+    }
+
+
+@QUIET
+@given(st.integers(0, 2**32), st.integers(1, 60), st.integers(0, 200), st.integers(0, 200))
+def test_rules_that_change_change_at_their_moment(seed: int, size: int, first: int, second: int) -> None:
+    """Swapped rules judge from a moment of event time on, whatever the cuts and crashes."""
+    inputs = logs(Random(seed), size)
+    versions = [(T0 + first * MINUTE, book(HISTORIES)), (T0 + second * MINUTE, book(HYGIENE))]
+
+    def run(seed: int, deaths: float) -> Run:
+        made = Run(inputs, HYGIENE, Random(seed), deaths)
+        made.versions = versions
+        return made.go()
+
+    assert run(seed + 1, 0.3).known == run(seed, 0.0).known
+
+
+def test_moments_are_bounded() -> None:
+    """A customer with more records than are held is summed up, and what is due is not lost."""
+    log = [
+        Stored(
+            n,
+            T0 + n,
+            b"c",
+            json.dumps(
+                {"event_id": f"e{n}", "customer_id": "c", "occurred_at": T0 + n, "kind": "bought"}
+            ).encode(),
+        )
+        for n in range(10 * MOST_MOMENTS)
+    ]
+    run = Run({topics.TOUCHPOINTS: log, topics.REPLIES: []}, HISTORIES, Random(0)).go()
+    assert [(claim.alert, claim.as_of_ms) for claim in run.claims] == [
+        ("NotAgain", T0 + 10 * MOST_MOMENTS - 1 + 30 * MINUTE)
+    ]
+    assert run.claims[0].annotations == {"summary": "c of unknown bought nothing in 30m"}
+    assert len(run.live[b"c"]) < 64 * MOST_MOMENTS + 30_000
