@@ -89,7 +89,7 @@ def reconsidered(
     if crossing(rule, values) is not None:
         return Late(None, _claim(rule, slice_key, told, values, t_ms, withdrawn=True))
     claim = _claim(rule, slice_key, told, values, t_ms, withdrawn=False)
-    if claim.figures == told.claim.figures:
+    if (claim.figures, claim.baseline) == (told.claim.figures, told.claim.baseline):
         return Late(replace(told, sums=sums), None)
     return Late(replace(told, claim=claim, sums=sums), claim)
 
