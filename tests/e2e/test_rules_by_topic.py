@@ -138,9 +138,9 @@ def knows(worker: WorkerProcess, text: str) -> bool:
 @pytest.mark.timeout(300)
 def test_rules_change_at_their_moment_and_a_replay_tells_the_same(kafka: KafkaServer, tmp_path: Path) -> None:
     """Rules applied while a worker runs judge from their moment on; replayed, cut anew or killed: the same."""
+    live = Story(kafka, tmp_path)
     # No partition is taken for idle between the two halves: what came to the others first would make it late.
-    live = Story(kafka, tmp_path, CX_IDLE_AFTER_MS="15000")
-    with live.deployment.worker() as worker:
+    with live.deployment.worker(CX_IDLE_AFTER_MS="600000") as worker:
         worker.wait_ready()
         send(kafka.bootstrap, replies(0, 12))
         until("the first alert", lambda: told(live.alerts(), "Low"))
@@ -150,12 +150,13 @@ def test_rules_change_at_their_moment_and_a_replay_tells_the_same(kafka: KafkaSe
         assert refused.returncode == 1, refused.stdout
         assert "slices by region are not kept" in refused.stderr
         send(kafka.bootstrap, replies(12, END))
-        live.deployment.drained(worker)
+        until("all is in", lambda: worker.alive() and live.deployment.lag(*topics.INPUTS) == 0)
         assert worker.counters("cx_feed_records_total") == {
             '{topic="cx.rules",verdict="applied"}': 1,
             '{topic="cx.silences",verdict="applied"}': 1,
         }
         assert worker.stop() == 0
+    live.deployment.run()
     once = live.alerts()
 
     firing, over = told(once, "Low")
