@@ -2,61 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.alerting.durations import duration_text, parse_duration
 from stream.alerting.model import (
-    ActionSpec,
-    Check,
     Evidence,
-    Kind,
     MetricRule,
-    On,
-    Op,
     RuleBook,
     Severity,
 )
 from stream.alerting.rules import load_rules
-
-CONTRACT = """
-slices:                       # groupings that are kept; each is also a `by`
-  - [segment]
-  - [touchpoint, channel]
-goals:
-  - {metric: csat, where: {segment: vip}, goal: 80, baseline: 71, benchmark: 76, owner: retail, by: 2026-12-31}
-groups:
-  - name: journey
-    rules:
-      - alert: NpsLowForVip           # a window crosses a line
-        metric: nps
-        by: [segment]
-        where: {segment: vip}
-        window: 1h
-        below: 30                     # or above
-        evidence: interval            # none | interval | anytime
-        confidence: 0.95
-        min_n: 50
-        for: 5m
-        resolve: {above: 35}
-        cooldown: 30m
-        severity: critical
-        labels: {team: retail}
-        annotations: {summary: "NPS of {segment} is {value} on {n} replies"}
-        action: {type: callback, owner: retail, within: 2h}
-      - alert: CsatFell               # against its own past
-        metric: csat
-        by: [touchpoint, channel]
-        window: 1h
-        drop: {points: 10, from: 7d}  # or rise
-      - alert: UnhappyAndValuable     # one customer, at once
-        on: reply
-        when: {metric: nps, score: {lte: 6}, customer.expected_value: {gte: 500}}
-silences: []                   # matchers, starts_at, ends_at, author, comment
-"""
 
 
 def _rules(fields: str) -> RuleBook:
@@ -65,32 +22,6 @@ def _rules(fields: str) -> RuleBook:
 
 def _one(fields: str) -> MetricRule:
     return _rules("{alert: A, metric: nps, window: 1h, below: 3" + fields + "}").metric_rules[0]
-
-
-def test_the_contracts_rules_parse_as_they_stand() -> None:
-    """The parts of the contract that exist are read word for word."""
-    book = load_rules(CONTRACT, "rules.yml", signals={"expected_value"})
-    low, fell = book.metric_rules
-    assert (low.alert, low.metric, low.window, low.kind, low.threshold) == (
-        "NpsLowForVip", "nps", "1h", Kind.BELOW, 30,
-    )  # fmt: skip
-    assert (low.grouping, low.where) == (("segment",), (("segment", "vip"),))
-    assert (low.evidence, low.confidence, low.min_n) == (Evidence.INTERVAL, 0.95, 50)
-    assert (low.for_ms, low.resolve_at, low.cooldown_ms) == (300_000, 35, 1_800_000)
-    assert (low.severity, low.labels) == (Severity.CRITICAL, (("team", "retail"),))
-    assert low.action == ActionSpec("callback", "retail", 7_200_000)
-    assert (fell.kind, fell.threshold, fell.baseline) == (Kind.DROP, 10, "7d")
-    unhappy = book.customer_rules[0]
-    assert unhappy.on is On.REPLY
-    assert unhappy.tests == (
-        Check("metric", Op.EQ, "nps"),
-        Check("score", Op.LTE, 6),
-        Check("customer.expected_value", Op.GTE, 500),
-    )
-    goal = book.declared.goals[0]
-    assert (goal.metric, goal.goal, goal.baseline, goal.benchmark) == ("csat", 80, 71, 76)
-    assert (goal.where, goal.owner, goal.by) == ((("segment", "vip"),), "retail", date(2026, 12, 31))
-    assert book.slices == (("segment",), ("touchpoint", "channel"))
 
 
 def test_what_a_rule_leaves_out_has_the_plainest_meaning() -> None:
