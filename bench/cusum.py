@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _CYCLES = 20_000
 _DELAYS = 2_000
 _SETTLING = 300  # replies before the change: where a CUSUM that has run for long stands
-_ROUNDS = 18
+_ROUNDS = 12
 
 
 class Cusum(NamedTuple):

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
-from math import cos, exp, pi
+from math import cos, exp, pi, sqrt
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import structs
@@ -192,17 +192,21 @@ class Slices:
     ) -> Iterator[tuple[int, Stats, int]]:
         """(Pane of the hour, sums, replies) of one slice, in order."""
         rng, bounds = self._rng, [*accumulate(chances)][:-1]
-        found: dict[int, list[int]] = {}
-        at = rng.expovariate(rate)
-        while at < 1:
-            found.setdefault(0 if coarse else int(at * panes), []).append(bisect(bounds, rng.random()))
-            at += rng.expovariate(rate)
+        found: dict[int, Counter[int]] = {}
+        if coarse:
+            found[0] = Counter({sort: _poisson(rng, rate * chance) for sort, chance in enumerate(chances)})
+        else:
+            at = rng.expovariate(rate)
+            while at < 1:
+                found.setdefault(int(at * panes), Counter())[bisect(bounds, rng.random())] += 1
+                at += rng.expovariate(rate)
         for pane, sorts in found.items():
             stats: Stats = {}
-            for sort, times in Counter(sorts).items():
+            for sort, times in sorts.items():
                 for name, vec in self._sums[sort].items():
                     add(stats, name, vec, times)
-            yield pane, stats, len(sorts)
+            if stats:
+                yield pane, stats, sorts.total()
 
     def _marks(self, closed: int) -> Iterator[bytes]:
         for source in self._sources:
@@ -216,3 +220,13 @@ class Slices:
         ):
             self.waiting[alert] += 1
         self._reasons[fingerprint] = reason
+
+
+def _poisson(rng: random.Random, mean: float) -> int:
+    """A Poisson number; a large one as normal as it nearly is."""
+    if mean > 50:
+        return max(0, round(rng.gauss(mean, sqrt(mean))))
+    number, at = 0, rng.expovariate(1.0)
+    while at < mean:
+        number, at = number + 1, at + rng.expovariate(1.0)
+    return number
