@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench import alarms, compute, latency, load, measures
+from bench import alarms, backtest, compute, latency, load, measures
 from bench.counts import COUNTS, CUSTOMERS, TOPIC, decode_count, decode_customer
 from stream import topics
 from stream.brokers import admin
@@ -170,6 +170,7 @@ ON_KAFKA = ("engine", "pipeline", "latency")
 ALONE: dict[str, Callable[[], Any]] = {
     "measures": measures.measure,
     "compute": compute.measure,
+    "backtest": backtest.measure,
     "alarms": alarms.measure,
 }
 
