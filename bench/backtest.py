@@ -24,8 +24,8 @@ groups:
   - name: windows
     rules:
       - {alert: Nps, metric: nps, by: [segment], window: 1h, below: 0, evidence: interval, min_n: 30, for: 2m}
-      - {alert: Csat, metric: csat, by: [touchpoint, channel], window: 1h, below: 60, evidence: interval, min_n: 20}
-      - {alert: Fell, metric: csat, by: [touchpoint, channel], window: 1h, drop: {points: 15, from: 24h}, min_n: 30}
+      - {alert: Csat, metric: csat, by: [touchpoint, channel], window: 1h, below: 60, evidence: interval}
+      - {alert: Fell, metric: csat, by: [touchpoint, channel], window: 1h, drop: {points: 15, from: 24h}}
 """
 #: The plain way, for events of any shape: every line to a dict, and counted.
 ANY = """
