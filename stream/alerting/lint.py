@@ -43,7 +43,8 @@ class Remark:
 
     def __str__(self) -> str:
         who = f"rule {shown(self.rule)}: " if self.rule is not None else ""
-        return f"{self.file}:{self.line}: warning: {who}{self.field}: {self.problem}"
+        what = f"{self.field}: " if self.field else ""
+        return f"{self.file}:{self.line}: warning: {who}{what}{self.problem}"
 
 
 def remarks(book: RuleBook, now_ms: int) -> tuple[Remark, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from stream.alerting.lint import remarks
+from stream.alerting.kept import not_kept
+from stream.alerting.lint import Remark, remarks
 from stream.alerting.nodes import MAX_BYTES, TOO_LARGE
 from stream.alerting.rules import RuleBook, RuleError
 from stream.cli.config import load_settings
@@ -18,7 +19,10 @@ from stream.cli.rules_apply import apply, show, text_of
 from stream.cli.rules_test import test
 from stream.cli.rules_tune import tune
 from stream.cli.shape import Group
-from stream.deployment import read_rules
+from stream.deployment import load_book, read_rules, silent_book
+
+if TYPE_CHECKING:
+    from stream.settings import Settings
 
 
 @click.group(cls=Group, examples="cx rules check rules.yml")
@@ -42,7 +46,8 @@ def check(file: Path, as_json: bool, strict: bool) -> None:
     """Say whether the worker would accept this rules file; the first thing wrong ends with exit code 1.
 
     Warnings are of what is right and yet does nothing: a rule that can never fire, an interval that min_n makes
-    hopeless, a silence that is over. They are on stderr. Which windows are published is what CX_WINDOWS says.
+    hopeless, a silence that is over; and of slices and windows that workers which started with CX_RULES do not
+    keep. They are on stderr. Which windows are published is what CX_WINDOWS says.
     """
     settings = load_settings()
     try:
@@ -54,7 +59,7 @@ def check(file: Path, as_json: bool, strict: bool) -> None:
             found = {name: getattr(error, name) for name in _PLACE}
             click.echo(json.dumps({"ok": False, "error": found}))
         raise Finding(str(error)) from None
-    warnings = remarks(book, int(time.time() * 1000))
+    warnings = [*_not_kept(book, file, settings), *remarks(book, int(time.time() * 1000))]
     if as_json:
         said = [{name: getattr(warning, name) for name in _PLACE} for warning in warnings]
         click.echo(json.dumps({"ok": True, "file": str(file), **_content(book), "warnings": said}))
@@ -67,6 +72,18 @@ def check(file: Path, as_json: bool, strict: bool) -> None:
         click.echo(f"{file}: ok, {len(names)} rules: {', '.join(names) or 'none'}{aside}")
     if strict and warnings:
         raise Finding(f"{file}: {len(warnings)} warning{'s' if len(warnings) > 1 else ''}, and --strict")
+
+
+def _not_kept(book: RuleBook, file: Path, settings: Settings) -> list[Remark]:
+    """What rules need that workers with the file of CX_RULES do not keep; nothing where this is that file."""
+    kept = settings.rules
+    if kept is None or not kept.is_file() or kept.samefile(file):
+        return []
+    try:
+        found = not_kept(book, load_book(settings), silent_book(settings))
+    except ValueError:
+        return []  # another file is wrong; it is not the one that is looked at
+    return [Remark(str(file), 1, None, "", f"{each} by workers that started with {kept}") for each in found]
 
 
 _PLACE: Final = ("file", "line", "rule", "field", "problem")

@@ -256,8 +256,9 @@ def test_a_sequence_names_records_of_both_kinds() -> None:
     assert rule.unless == Pattern(On.TOUCHPOINT, (Check("value", Op.GT, 3),))
 
 
-SILENCE = "silences: [{{matchers: {matchers}, starts_at: BEGINS, ends_at: {ends}, author: me, comment: c}}]".replace(
-    "BEGINS", "2026-01-01T00:00:00Z"
+SILENCE = (
+    "silences: [{{matchers: {matchers}, author: me, comment: c, "
+    "starts_at: 2026-01-01T00:00:00Z, ends_at: {ends}}}]"
 )
 
 

@@ -75,6 +75,21 @@ def test_warnings_are_told_and_are_findings_only_where_asked_for(
     assert (done.returncode, done.stderr) == (1, warning + "cx: rules.yml: 1 warning, and --strict\n")
 
 
+def test_what_running_workers_do_not_keep_is_warned_of(
+    cx: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Slices are settled when workers start: a file that needs others could not be applied to them."""
+    (tmp_path / "rules.yml").write_text(GOOD)
+    (tmp_path / "next.yml").write_text(GOOD.replace("by: [segment]", "by: [region]"))
+    done = cx("rules", "check", "next.yml", CX_RULES="rules.yml")
+    assert done.returncode == 0
+    assert done.stderr == (
+        "next.yml:1: warning: rule 'NpsLow' (line 4): slices by region are not kept"
+        " by workers that started with rules.yml\n"
+    )
+    assert cx("rules", "check", "rules.yml", CX_RULES="rules.yml").stderr == ""
+
+
 def test_a_file_of_ten_megabytes_is_refused(
     cx: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
