@@ -14,7 +14,7 @@ import click
 
 from stream.cli.problems import Problem
 from stream.cli.shape import Command
-from stream.simulate import DEFAULT_START_MS, Simulated, Simulation
+from stream.simulate import DEFAULT_START_MS, Simulated, Simulation, outcomes, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,12 @@ _AHEAD_SECONDS: Final = 0.05  # waits shorter than this are not worth a pause
 @click.option("--duplicates", type=_SHARE, default=0.0, help="Share of records sent a second time.")
 @click.option("--late", type=_SHARE, default=0.0, help="Share of records minutes behind their time.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file instead of stdout.")
+@click.option(
+    "--incidents",
+    "told",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write what goes wrong, and when, to this file: outcomes for cx rules test.",
+)
 @click.option("--send", "to_kafka", is_flag=True, help="Send to the Kafka of CX_BROKERS instead.")
 def simulate(
     events: int | None,
@@ -59,6 +65,7 @@ def simulate(
     duplicates: float,
     late: float,
     out: Path | None,
+    told: Path | None,
     to_kafka: bool,
 ) -> None:
     """Make up the events of a customer base: segments, journeys, the rhythm of a day, and incidents.
@@ -81,6 +88,8 @@ def simulate(
     )
     wanted = events if events is not None or rate is not None else _EVENTS
     records: Iterator[Simulated] = islice(simulation.records(), wanted)
+    if told is not None:
+        records = _telling(records, simulation, told)
     if rate is not None:
         records = _paced(records)
     if to_kafka:
@@ -120,6 +129,21 @@ def _send(records: Iterator[Simulated], *, real_time: bool) -> None:
             click.echo(f"{count} sent to {topic}", err=True)
     if sender.failed:
         raise Problem(f"{sender.failed.total()} records were not taken by the broker")
+
+
+def _telling(records: Iterator[Simulated], simulation: Simulation, told: Path) -> Iterator[Simulated]:
+    """The same records; at last all that went wrong meanwhile is in a file, an incident a line."""
+    until_ms = simulation.start_ms
+    try:
+        for record in records:
+            until_ms = max(until_ms, record.time_ms)
+            yield record
+    finally:
+        lines = [to_json(each) + b"\n" for each in outcomes(simulation.incidents, until_ms)]
+        try:
+            told.write_bytes(b"".join(lines))
+        except OSError as error:
+            raise Problem(f"{told}: {error.strerror}") from None
 
 
 def _paced(records: Iterator[Simulated]) -> Iterator[Simulated]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .incidents import Incident, default_incidents
+from .incidents import Incident, default_incidents, outcomes
 from .people import Person, population
 from .simulation import DEFAULT_START_MS, Simulated, Simulation, to_json
 
@@ -13,6 +13,7 @@ __all__ = [
     "Simulated",
     "Simulation",
     "default_incidents",
+    "outcomes",
     "population",
     "to_json",
 ]

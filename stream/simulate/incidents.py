@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from schemas import format_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 24 * 60 * MINUTE_MS
@@ -54,6 +56,26 @@ class Incident:
     def touches(self, time_ms: int, dims: Mapping[str, object]) -> bool:
         """Whether an event at an instant, with these dimensions, suffers from it."""
         return self.active(time_ms) and all(dims.get(name) == value for name, value in self.where.items())
+
+
+def outcomes(incidents: Iterable[Incident], until_ms: int) -> Iterator[dict[str, Any]]:
+    """Every time that an incident came before a moment, as ``cx rules test`` reads outcomes.
+
+    ``metric`` names those it shows in, ``where`` what it touches.
+    """
+    for incident in incidents:
+        start_ms = incident.start_ms
+        while start_ms < until_ms:
+            yield {
+                "name": incident.name,
+                "starts_at": format_ms(start_ms),
+                "ends_at": format_ms(start_ms + incident.end_ms - incident.start_ms),
+                "where": dict(incident.where),
+                "metric": sorted({metric for metric, _ in incident.shows}),
+            }
+            if incident.every_ms is None:
+                break
+            start_ms += incident.every_ms
 
 
 def default_incidents(start_ms: int) -> tuple[Incident, ...]:
