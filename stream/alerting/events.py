@@ -23,10 +23,10 @@ _encoder: Final = msgspec.json.Encoder()
 def to_cloudevent(claim: Claim) -> dict[str, Any]:
     """The event of a claim, keys in the order of the contract.
 
-    ``time`` is the claim's ``as_of``: event time, so a replay gives the same bytes. What this version
-    does not know yet (``drivers``, ``at_risk``, ``hold_out``) is there and empty.
+    ``time`` is the claim's ``as_of``: event time, so a replay gives the same bytes. ``links`` and ``group`` are
+    only there where there are some.
     """
-    action = claim.action
+    action, at_risk = claim.action, claim.at_risk
     return {
         "specversion": "1.0",
         "id": claim.id,
@@ -49,8 +49,13 @@ def to_cloudevent(claim: Claim) -> dict[str, Any]:
             "as_of": format_ms(claim.as_of_ms),
             "claim": claim.figures,
             "baseline": claim.baseline,
-            "drivers": [],
-            "at_risk": None,
+            "drivers": [
+                {"slice": driver.slice, "service": driver.service, "mix": driver.mix}
+                for driver in claim.drivers
+            ],
+            "at_risk": None
+            if at_risk is None
+            else {"customers": at_risk.customers, "value": at_risk.value, "currency": at_risk.currency},
             "action": None
             if action is None
             else {
@@ -58,7 +63,8 @@ def to_cloudevent(claim: Claim) -> dict[str, Any]:
                 "owner": action.owner,
                 "due_by": None if action.due_by_ms is None else format_ms(action.due_by_ms),
             },
-            "hold_out": False,
+            "hold_out": claim.hold_out,
+            **({"links": claim.links} if claim.links else {}),
             **({} if claim.group is None else {"group": claim.group}),
         },
     }

@@ -1,7 +1,7 @@
 """What the rooms write is what the models promise."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import msgspec
@@ -10,7 +10,7 @@ import pytest
 from schemas import AlertEvent, Metrics
 from schemas import Decision as DecisionRecord
 from schemas.export import json_schema
-from stream.alerting.claims import Action, Claim, Decision, fingerprint
+from stream.alerting.claims import Action, AlertState, AtRisk, Claim, Decision, Driver, fingerprint
 from stream.alerting.decisions import encode_decisions
 from stream.alerting.events import encode_event
 from stream.measures import Stats, add, all_values, observation
@@ -69,6 +69,27 @@ def test_alerts_fit_the_alert_contract(
     assert event.data.fingerprint == mark
     assert event.data.claim.model_dump(exclude_unset=True) == figures
     jsonschema.validate(json.loads(encoded), json_schema("alert"), cls=jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize("state", get_args(AlertState))
+def test_all_that_a_claim_may_hold_is_in_its_event(state: AlertState) -> None:
+    """Drivers, what is at risk, the hold-out, links and the group come through, in every state."""
+    claim = Claim(
+        id="1", alert="A", subject="csat", state=state, reason="first_crossing", severity="info",
+        fingerprint="f-1", labels={}, annotations={}, starts_at_ms=5, ends_at_ms=None, as_of_ms=5, figures={},
+        drivers=(Driver({"channel": "chat"}, -9.1, -0.4),), at_risk=AtRisk(31, 18250.0, "EUR"), hold_out=True,
+        links={"dashboard": "https://grafana/d/cx"}, group="{}",
+    )  # fmt: skip
+    encoded = encode_event(claim)
+    jsonschema.validate(json.loads(encoded), json_schema("alert"), cls=jsonschema.Draft202012Validator)
+    data = AlertEvent.model_validate_json(encoded).data.model_dump()
+    assert data["drivers"] == ({"slice": {"channel": "chat"}, "service": -9.1, "mix": -0.4},)
+    assert data["at_risk"] == {"customers": 31, "value": 18250.0, "currency": "EUR"}
+    assert (data["hold_out"], data["links"], data["group"]) == (
+        True,
+        {"dashboard": "https://grafana/d/cx"},
+        "{}",
+    )
 
 
 def test_decisions_fit_the_decision_contract() -> None:
