@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _LONGEST_MS: Final = 90 * 86_400_000
 _UNITS: Final = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000))
 # Nothing is known of how sure their values are.
-_NO_INTERVAL: Final = frozenset({"lifetime_value"})
-# What an event of any kind counts in, so that it has values in the slices of replies too.
-_ANY_EVENT: Final = frozenset({"customers"})
+_NO_INTERVAL: Final = frozenset({"lifetime_value", "value_at_risk"})
+# What replies count in, too, so that it has values in their slices.
+_OF_REPLIES: Final = frozenset({"customers", "value_at_risk"})
 _Range = tuple[float | None, float | None]
 # Lines beyond these are never crossed, or always.
 _RANGES: Final[dict[str, _Range]] = {
@@ -63,7 +63,7 @@ def compared(place: Place, kept: Sequence[str]) -> str:
 
 def check_slice(place: Place, metric: str, dimensions: Iterable[str]) -> None:
     """Refuse slices in which the metric never has a value."""
-    if metric in REPLY_METRICS or metric in _ANY_EVENT:
+    if metric in REPLY_METRICS or metric in _OF_REPLIES:
         return
     for name in dimensions:
         if name in REPLY_DIMENSIONS:

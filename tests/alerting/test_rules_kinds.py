@@ -33,7 +33,7 @@ from stream.alerting.model import (
     Severity,
     SignalRule,
 )
-from stream.alerting.rules import load_rules
+from stream.alerting.rules import RuleError, load_rules
 from stream.customers import SIGNALS
 
 CONTRACT = """\
@@ -220,6 +220,14 @@ def test_what_a_rule_over_a_window_may_say_beside() -> None:
     assert (rule.evidence, rule.fdr) == (Evidence.ANYTIME, 0.1)
     assert (rule.keep_firing_ms, rule.renotify_ms) == (600_000, 14_400_000)
     assert (rule.drivers, rule.limit) == (("channel", "product"), Limit(20, 3_600_000))
+
+
+def test_value_at_risk_comes_from_replies() -> None:
+    """It has values in slices that only replies have, and there is no interval to ask for."""
+    rule = "metric: value_at_risk, window: 24h, above: 5000, by: [question]"
+    assert _metric(rule, "metrics: all").grouping == ("question",)
+    with pytest.raises(RuleError, match="value_at_risk has no interval"):
+        _metric(f"{rule}, evidence: interval", "metrics: all")
 
 
 def test_drivers_have_their_finer_groupings_kept() -> None:
