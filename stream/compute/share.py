@@ -22,6 +22,7 @@ from stream.intake import partition_of, route
 from stream.intake.routing import read_head
 from stream.measures.panes import SourcePanes
 from stream.measures.stats import CUSTOMERS, Stats, add
+from stream.measures.value_at_risk import AT_RISK
 from stream.measures.wanted import window_config
 from stream.measures.windows import Windows
 from stream.pipeline import CustomersPartition, PipelineConfig
@@ -239,8 +240,13 @@ class Share(Intake[Collector]):
     ) -> None:
         windows = window_config(config.declared, config.panes.pane_ms)
         alike = Alike(Windows(0, windows, ()), instant)
-        # Values do not depend on what else is known of a customer, and it is a quarter of the work.
-        config = replace(config, customers=replace_struct(config.customers, profile=False))
+        # Few values depend on what else is known of a customer, and it is a quarter of the work.
+        profile = AT_RISK in config.declared.metrics
+        config = replace(
+            config,
+            customers=replace_struct(config.customers, profile=profile),
+            declared=replace(config.declared, at_risk=False),
+        )
 
         def panes(source: str, policy: PaneConfig, groupings: Groupings) -> Collector:
             return Collector(source, policy, groupings, alike, windows.customers)

@@ -11,28 +11,29 @@ said by themselves is found again from the record, the rest in the customer's jo
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from stream.measures import METRICS, NO_DIMS, dims_of, duration, money
-from stream.measures.declare import QUEUE
+from stream.measures import NO_DIMS, dims_of, duration, money
 from stream.measures.drivers import observe
 from stream.measures.drivers import place as place_of
+from stream.measures.value_at_risk import unhappy
 
-from . import journeys
-from .histories import DRIVERS, SUBSCRIPTIONS, TICKETS, Family, forget, note, stray
+from . import at_risk, journeys
+from .fold import PURCHASE, money_of
+from .histories import DRIVERS, SUBSCRIPTIONS, Family, forget, note, stray
 from .identity import hash64
-from .journeys import OVER_CAPACITY, Answers, Journey, answer, answers_of, pack, subscription, unpack
+from .journeys import OVER_CAPACITY, Answers, answer, answers_of, pack, subscription, unpack
+from .plans import WAITS, Plans
 from .state import story_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from stream.intake import Event
     from stream.measures import Dims, Observation
-    from stream.measures.declare import Declarations, MoneySpec
+    from stream.measures.declare import Declarations, DriversSpec
 
-    from .journeys import Fact
+    from .journeys import Fact, Moment
+    from .plans import Part, Plan
     from .state import Customer, CustomerConfig, Entry, Story
 
 Contribution = tuple[int, "Dims", str, tuple[int, ...]]
@@ -42,49 +43,6 @@ NO_REFERENCE: Final = "no_reference"
 """A cart's event, or an answer of self-service, without ``ref``: it cannot be tied to anything."""
 BAD_MONEY: Final = "bad_money"
 """An amount that is no number or beyond all reason, or a currency that is no code."""
-
-_WAITS: Final = "#w"  # the queue, where no declared journey is one
-_PURCHASE: Final = "purchase"
-_TICKET_ROLES: Final = {
-    "ticket_opened": journeys.OPENED,
-    "ticket_resolved": journeys.TICKET_RESOLVED,
-    "ticket_reopened": journeys.TICKET_REOPENED,
-}
-_SESSION_ROLES: Final = {
-    "ticket_opened": journeys.OPENED,
-    "support_session": journeys.SUPPORT,
-    "self_service_answered": journeys.ANSWERED,
-}
-_SUBSCRIPTION_ROLES: Final = {
-    "subscription_started": journeys.STARTED,
-    "subscription_cancelled": journeys.CANCELLED,
-}
-
-
-class _Part(NamedTuple):
-    """What a kind is to a family."""
-
-    family: Family
-    role: int
-    opens: bool
-
-
-@dataclass(slots=True)
-class _Plan:
-    """What to do with the events of a kind."""
-
-    money: list[tuple[str, str | None]] = field(default_factory=list)  # stem, attribute
-    parts: list[_Part] = field(default_factory=list)  # of events with a reference
-    blank: list[_Part] = field(default_factory=list)  # without one
-    astray: bool = False  # whether it is of note that one of these comes without a reference
-    counts: bool = False  # purchases
-    acquires: bool = False
-    lone_session: bool = False
-
-
-def wanted_stems(declared: Declarations) -> frozenset[str]:
-    """Stems of the keys that the enabled metrics read."""
-    return frozenset(stem for name in declared.metrics for stem in METRICS[name].stems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +66,18 @@ class Contributor:
     Args:
         declared: enabled metrics, journeys and money fields. Only keys of enabled metrics are made.
         config: limits of a customer's state.
+
+    Raises:
+        ValueError: a metric is made of the customer's profile, and none is kept.
     """
 
     def __init__(self, declared: Declarations, config: CustomerConfig) -> None:
+        plans = Plans(declared, config)
         self._config = config
-        self.wanted: Final = wanted_stems(declared)
-        self._plans: dict[str, _Plan] = {}
-        self._any = _Plan()
-        self._add_money("revenue", declared.revenue)
-        self._add_money("cost", declared.cost)
-        if "acquisition_spend" in self.wanted:
-            self._plan("acquisition_spend").money.append(("acquisition_spend", None))
-        if "purchases" in self.wanted:
-            self._plan(_PURCHASE).counts = True
-        if "acquired" in self.wanted:
-            self._plan(_PURCHASE).acquires = self._plan("subscription_started").acquires = True
-        self._add_tickets()
-        self._add_journeys(declared)
-        if "subscribers" in self.wanted:
-            self._add_family(Family(SUBSCRIPTIONS, journeys.subscriptions, blank=True), _SUBSCRIPTION_ROLES)
+        self.wanted: Final = plans.wanted
+        self._plans = plans.of
+        self._any = plans.any
+        self._at_risk = plans.at_risk
         self._drivers = declared.drivers if "drivers" in self.wanted else None
         if self._drivers is not None:
             # Two rounds of all questions.
@@ -160,12 +111,16 @@ class Contributor:
             parts = plan.blank
             if plan.astray and fresh:
                 telling.unpaired[NO_REFERENCE] += 1
-        if not parts:
+        if not parts and not plan.spends:
             return found
         story = story_of(customer, telling.durable)
         if not fresh:
             return self._again(story, arrival, found)
-        if not self._full(story, telling):
+        if plan.spends and event.value is not None:
+            currency, units = money_of(event)
+            if currency in customer.spend:
+                at_risk.bought(story, customer, event.time_ms, currency, units, self._config)
+        if parts and not self._full(story, telling):
             self._tell(parts, story, customer, event, arrival, telling, found)
         return found
 
@@ -189,101 +144,60 @@ class Contributor:
         return found
 
     @property
-    def explains(self) -> bool:
-        """Whether drivers are sought, so that replies contribute to them."""
-        return self._drivers is not None
+    def hears_replies(self) -> bool:
+        """Whether replies contribute anything: to drivers, or to what is at risk."""
+        return self._drivers is not None or self._at_risk
 
-    def answers(
+    def replies(
         self, customer: Customer, event: Event, arrival: int, telling: Telling, *, fresh: bool
     ) -> list[Contribution]:
-        """What a reply contributes to drivers; arguments as of ``contributions``.
+        """What a reply contributes; arguments as of ``contributions``.
 
-        A reply to one of the candidates is an explaining answer, whatever its metric; any other one of the
-        overall metric is to be explained. What they come to counts in the whole alone.
+        To drivers: a reply to one of the candidates is an explaining answer, whatever its metric; any other one of
+        the overall metric is to be explained. What they come to counts in the whole alone. To the value at risk:
+        every unhappy reply.
         """
-        spec = self._drivers
-        if spec is None or event.score is None or event.scale is None:
-            return []
-        name = event.question if spec.by == "question" else event.touchpoint
-        if name not in spec.among and event.metric != spec.overall:
-            return []
-        at = place_of(event.score, event.scale, event.higher_is_better)
-        if at is None:
-            return []
         found: list[Contribution] = []
+        if event.metric is None or event.score is None or event.scale is None:
+            return found
+        answered = None if self._drivers is None else self._answered(self._drivers, event)
+        upset = self._at_risk and unhappy(event.metric, event.score, event.scale, event.higher_is_better)
+        if answered is None and not upset:
+            return found
         story = story_of(customer, telling.durable)
         if not fresh:
             return self._again(story, arrival, found)
         if self._full(story, telling):
             return found
-        moment = (event.time_ms, journeys.OVERALL, str(at))
-        if name is not None and name in spec.among:
-            moment = (event.time_ms, journeys.CANDIDATE, answer(name, at))
-        forget(story, customer.last_ms)
-        changed = note(story, self._answers, 0, moment, self._config, telling.unpaired)
-        if changed is not None:
-            self._keep(story, (arrival, DRIVERS, *changed), telling, found)
+        if answered is not None:
+            forget(story, customer.last_ms)
+            changed = note(story, self._answers, 0, answered, self._config, telling.unpaired)
+            if changed is not None:
+                self._keep(story, (arrival, DRIVERS, *changed), telling, found)
+        if upset:
+            place = pack(dims_of(event))
+            changed = at_risk.replied(story, customer, arrival, event.time_ms, place)
+            if changed is not None:
+                self._keep(story, (arrival, at_risk.FAMILY, *changed), telling, found)
         return found
 
-    def _plan(self, kind: str) -> _Plan:
-        plan = self._plans.get(kind)
-        if plan is None:
-            plan = self._plans[kind] = _Plan(money=list(self._any.money))
-        return plan
-
-    def _add_money(self, stem: str, spec: MoneySpec) -> None:
-        if stem not in self.wanted:
-            return
-        where = (stem, spec.attribute)
-        if spec.kinds:
-            for kind in spec.kinds:
-                self._plan(kind).money.append(where)
-            return
-        self._any.money.append(where)
-        for plan in self._plans.values():
-            plan.money.append(where)
-
-    def _add_tickets(self) -> None:
-        roles: dict[str, int] = {}
-        if not self.wanted.isdisjoint({"tickets", "resolution_time"}):
-            roles |= _TICKET_ROLES
-        if "sessions" in self.wanted:
-            roles |= _SESSION_ROLES
-            self._plan("support_session").lone_session = True
-        self._add_family(Family(TICKETS, journeys.tickets, blank=True), roles)
-
-    def _add_journeys(self, declared: Declarations) -> None:
-        queue_waits = "waiting_time" in self.wanted
-        for spec in declared.journeys if "ended" in self.wanted else ():
-            waits = queue_waits and spec.begun == QUEUE.begun and spec.finished == QUEUE.finished
-            queue_waits = queue_waits and not waits
-            bought = _PURCHASE in spec.finished
-            machine = Journey(spec.within_ms, waits=waits, quiet=bought)
-            roles = dict.fromkeys(spec.begun, journeys.BEGUN) | dict.fromkeys(
-                spec.finished, journeys.FINISHED
-            )
-            roles |= dict.fromkeys(spec.abandoned, journeys.ABANDONED)
-            self._add_family(Family(spec.name, machine, blank=not bought), roles)
-        if queue_waits:
-            roles = {QUEUE.begun[0]: journeys.BEGUN, QUEUE.finished[0]: journeys.FINISHED}
-            roles |= dict.fromkeys(QUEUE.abandoned, journeys.ABANDONED)
-            self._add_family(Family(_WAITS, Journey(QUEUE.within_ms, waits=True), blank=True), roles)
-
-    def _add_family(self, family: Family, roles: Mapping[str, int]) -> None:
-        for kind, role in roles.items():
-            tickets = family.name == TICKETS
-            opens = role in {journeys.OPENED, journeys.SUPPORT} if tickets else role == journeys.BEGUN
-            part = _Part(family, role, opens)
-            plan = self._plan(kind)
-            plan.parts.append(part)
-            if family.blank and role not in {journeys.SUPPORT, journeys.ANSWERED}:
-                plan.blank.append(part)
-            else:
-                # A session without a reference counts by itself; a purchase without one may be of anything.
-                plan.astray = kind not in {"support_session", _PURCHASE}
+    @staticmethod
+    def _answered(spec: DriversSpec, event: Event) -> Moment | None:
+        """The moment of a reply that drivers are sought in, or among."""
+        name = event.question if spec.by == "question" else event.touchpoint
+        if event.score is None or event.scale is None:
+            return None
+        if name not in spec.among and event.metric != spec.overall:
+            return None
+        at = place_of(event.score, event.scale, event.higher_is_better)
+        if at is None:
+            return None
+        if name is not None and name in spec.among:
+            return event.time_ms, journeys.CANDIDATE, answer(name, at)
+        return event.time_ms, journeys.OVERALL, str(at)
 
     def _alone(
-        self, plan: _Plan, customer: Customer, event: Event, arrival: int, telling: Telling, *, fresh: bool
+        self, plan: Plan, customer: Customer, event: Event, arrival: int, telling: Telling, *, fresh: bool
     ) -> list[Observation]:
         """What the event says by itself, or with no more than a flag of the customer."""
         found: list[Observation] = []
@@ -301,7 +215,7 @@ class Contributor:
             by = attributes.get("referred_by") if attributes else None
             found.append(("purchases", (1, 0 if by is None or by is False or by == "" else 1)))
         if plan.acquires:
-            if fresh and customer.acquired < 0 and customer.purchases == int(event.kind == _PURCHASE):
+            if fresh and customer.acquired < 0 and customer.purchases == int(event.kind == PURCHASE):
                 customer.acquired = arrival
             if customer.acquired == arrival:
                 found.append(("acquired", (1,)))
@@ -311,7 +225,7 @@ class Contributor:
 
     def _tell(
         self,
-        parts: list[_Part],
+        parts: list[Part],
         story: Story,
         customer: Customer,
         event: Event,
@@ -342,6 +256,9 @@ class Contributor:
         if name == DRIVERS:
             _put_drivers(gained, lost, found)
             return
+        if name == at_risk.FAMILY:
+            found += at_risk.contributed(gained, lost)
+            return
         for time_ms, place, what, amount in gained:
             dims = unpack(place)
             for key, vec in self._seen(name, what, amount):
@@ -355,7 +272,7 @@ class Contributor:
         """What a fact adds where it counts."""
         wanted = self.wanted
         if what == journeys.ENDED:
-            return ((f"ended|{name}", (1, amount)),) if name != _WAITS and "ended" in wanted else ()
+            return ((f"ended|{name}", (1, amount)),) if name != WAITS and "ended" in wanted else ()
         if what == journeys.WAITED:
             return duration("waiting_time", amount)
         if what == journeys.RESOLVED:

@@ -278,18 +278,24 @@ def _fold_purchase(c: Customer, e: Occurrence, config: CustomerConfig) -> None:
         c.first_purchase_ms = time_ms
     if c.last_purchase_ms is None or time_ms > c.last_purchase_ms:
         c.last_purchase_ms = time_ms
-    value = e.value
-    if value is None:
+    if e.value is None:
         return
-    currency = _short(e.currency or "", _CURRENCY_MAX)
+    currency, units = money_of(e)
     spend = c.spend
     total = spend.get(currency)
     if total is None:
         if len(spend) >= config.max_currencies:
             return
         total = 0
-    total += round(value * MONEY_UNITS) if -_VALUE_MAX < value < _VALUE_MAX else 0
+    total += units
     spend[currency] = total if -MONEY_MAX <= total <= MONEY_MAX else MONEY_MAX if total > 0 else -MONEY_MAX
+
+
+def money_of(e: Occurrence) -> tuple[str, int]:
+    """Currency ("" where none was given) and money of a purchase, as the spend of its customer counts them."""
+    value = e.value or 0.0
+    units = round(value * MONEY_UNITS) if -_VALUE_MAX < value < _VALUE_MAX else 0
+    return _short(e.currency or "", _CURRENCY_MAX), units
 
 
 def _short(text: str, longest: int) -> str:

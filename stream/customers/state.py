@@ -117,6 +117,16 @@ Entry = tuple[int, str, list[Fact], list[Fact]]
 """Arrival of a record, family, and the facts that it made and unmade there: about 50 bytes a fact."""
 
 
+class Unhappy(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A customer's newest unhappy reply: some 30 bytes."""
+
+    time_ms: int
+    #: Packed dimensions.
+    place: str
+    #: Currency -> what the customer had spent by then, in units of 1e-4.
+    spend: dict[str, int]
+
+
 class Story(msgspec.Struct, array_like=True, gc=False):
     """What is kept of a customer for measures that pair events: 45 bytes for an open ticket."""
 
@@ -126,6 +136,10 @@ class Story(msgspec.Struct, array_like=True, gc=False):
     journal: list[Entry] = []
     #: Family -> what came without an opening, in the order of arrival, 17 bytes each (``histories.py``).
     strays: dict[str, bytes] = {}
+    #: For the value at risk (``at_risk.py``): topic -> the newest unhappy reply, and what was bought in the hours
+    #: of the last days: hour, currency as in ``spend``, money; about 15 bytes each.
+    unhappy: dict[int, Unhappy] = {}
+    bought: list[tuple[int, str, int]] = []
 
 
 #: A story that was not read yet, as written; or, in memory, one that was.

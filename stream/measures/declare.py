@@ -248,6 +248,7 @@ class Declarations:
         revenue: The amounts that are revenue.
         cost: The amounts that are cost.
         drivers: None: drivers are not sought.
+        at_risk: Whether claims say what is at risk, so that it is kept although no metric publishes it.
     """
 
     metrics: tuple[str, ...] = STANDARD
@@ -261,6 +262,7 @@ class Declarations:
     experiments: tuple[Experiment, ...] = ()
     topics: TopicsSpec = field(default_factory=TopicsSpec)
     drivers: DriversSpec | None = None
+    at_risk: bool = False
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.metrics if name not in METRICS]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stream.measures.metric import MetricValue
     from stream.measures.stats import Stats
 
-TOTALS: Final = frozenset({"revenue", "cost", "customers"})
+TOTALS: Final = frozenset({"revenue", "cost", "customers", "value_at_risk"})
 """Metrics that grow with their window, so that only windows of one length compare."""
 
 # Windows above this length are rolled from panes of that.

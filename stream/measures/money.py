@@ -47,7 +47,8 @@ def money(stem: str, value: float, currency: str | None) -> Observation | None:
     return f"{stem}|{code}", vec
 
 
-def _by_currency(stats: Stats, stem: str) -> list[tuple[str, list[int]]]:
+def sums_by_currency(stats: Stats, stem: str) -> list[tuple[str, list[int]]]:
+    """(currency, vector) of the keys of a stem, in alphabetical order; those without observations left out."""
     prefix = f"{stem}|"
     skip = len(prefix)
     return sorted([(key[skip:], vec) for key, vec in stats.items() if key.startswith(prefix) and vec[0] > 0])
@@ -75,7 +76,7 @@ class MoneySum:
 
         With several currencies value and interval are None, and the parts are the sums by currency.
         """
-        sums = _by_currency(stats, self.name)
+        sums = sums_by_currency(stats, self.name)
         if not sums:
             return None
         if len(sums) > 1:
@@ -116,7 +117,7 @@ class LifetimeValue:
         With several currencies the value is None, and the parts are the sums by currency.
         """
         n = stats.get("acquired", (0,))[0]
-        sums = _by_currency(stats, "revenue")
+        sums = sums_by_currency(stats, "revenue")
         if n <= 0 or not sums:
             return None
         if len(sums) > 1:
@@ -155,7 +156,7 @@ class AcquisitionCost:
         With several currencies value and interval are None, and the parts are the spends by currency.
         """
         n = stats.get("acquired", (0,))[0]
-        sums = _by_currency(stats, "acquisition_spend")
+        sums = sums_by_currency(stats, "acquisition_spend")
         if n <= 0 or not sums:
             return None
         if len(sums) > 1:

@@ -25,6 +25,7 @@ from stream.measures.rates import (
     Abandonment,
 )
 from stream.measures.subscribers import ChurnRate, RetentionRate
+from stream.measures.value_at_risk import ValueAtRisk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,14 +51,15 @@ _ALL: Final[tuple[Metric, ...]] = (
     MoneySum("revenue", "higher"),
     MoneySum("cost", "lower"),
     Customers(),
+    ValueAtRisk(),
     Drivers(),
 )
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType({metric.name: metric for metric in _ALL})
 """Metric name -> metric, in the order in which values are published."""
 
-STANDARD: Final = tuple(name for name in METRICS if name != "customers")
-"""Those that are computed where nothing is declared: who was where in every pane costs more than all the rest."""
+STANDARD: Final = tuple(name for name in METRICS if name not in {"customers", "value_at_risk"})
+"""Those that are computed where nothing is declared: what needs to know who was where costs more than others."""
 
 REPLY_METRICS: Final[Mapping[str, ReplyMetric]] = MappingProxyType(
     {metric.name: metric for metric in _REPLIES}

@@ -35,6 +35,7 @@ from stream.measures.stats import CUSTOMERS, Stats, bare, plus
 from stream.measures.stores import Store, Sums, entry_of
 from stream.measures.tiers import Reach, Roll, Tier, tiers
 from stream.measures.totals import totals
+from stream.measures.value_at_risk import moves_only
 from stream.measures.views import WindowSums
 
 if TYPE_CHECKING:
@@ -329,9 +330,10 @@ class Windows:
             news = self._fold(known, pane, arrived)
             changed |= news
             if pane < known:
-                corrected.update({key: min(corrected.get(key, pane), pane) for key in news})
+                late = [key for key in news if not moves_only(arrived.get(key, ()))]
+                corrected.update({key: min(corrected.get(key, pane), pane) for key in late})
             for key, stats in arrived.items():
-                if stats:
+                if stats and (pane == known or not moves_only(stats)):
                     told.setdefault(key, []).append((pane, stats))
         for tier in self._all_tiers:
             tier.end(known)

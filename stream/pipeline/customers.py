@@ -257,7 +257,7 @@ class CustomersPartition:
         dims_of, narrow = self._config.groupings.dims_of, self._config.groupings.narrow
         last_place = narrowed = NO_DIMS
         counted = "customers" in metrics
-        explained = contributor.answers if contributor.explains else None
+        heard = contributor.replies if contributor.hears_replies else None
         for event, record, inlet in events:
             time_ms = event.time_ms
             panes = inlet.panes
@@ -297,7 +297,7 @@ class CustomersPartition:
                     panes.add(offset, time_ms, NO_DIMS, None, ())
                 else:
                     panes.add(offset, time_ms, dims, seen[0], seen[1])
-                gives = explained
+                gives = heard
             if gives is not None:
                 arrival = offset << 1 | (inlet.code == "r")
                 given = gives(customer, event, arrival, telling, fresh=verdict is APPLIED)

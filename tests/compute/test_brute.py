@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,6 +58,35 @@ def revenue(events: list[dict[str, Any]]) -> tuple[int, Any]:
     return len(buys), pytest.approx(next(iter(sums.values())) / 10_000) if len(sums) == 1 else None
 
 
+def unhappy(event: dict[str, Any]) -> bool:
+    """Whether a reply is one of a customer at risk."""
+    score, metric = event.get("score", 0), event.get("metric")
+    if metric in {"nps", "csat"}:
+        return bool(score <= (6 if metric == "nps" else 3))
+    low, high = event.get("scale") or {"ces": (1, 7)}.get(str(metric), (1, 10))
+    above = (score - low) / (high - low)
+    return metric is not None and (above if event.get("higher_is_better", True) else 1 - above) < 0.5
+
+
+def at_risk(events: list[tuple[int, dict[str, Any]]]) -> dict[str, Counter[str]]:
+    """Event id of every customer's newest unhappy reply -> what they had spent a day before, by currency."""
+    newest = {e["customer_id"]: (at, e) for at, e in sorted(events, key=itemgetter(0)) if unhappy(e)}
+    spent = {event["event_id"]: Counter[str]() for _, event in newest.values()}
+    for at, event in events:
+        upset = newest.get(event["customer_id"])
+        settled = upset and at // HOUR_MS < (upset[0] - DAY_MS) // HOUR_MS
+        if settled and event.get("kind") == "purchase" and "value" in event:
+            spent[upset[1]["event_id"]][event.get("currency", "XXX")] += round(event["value"] * 10_000)
+    return spent
+
+
+def value_at_risk(risks: dict[str, Counter[str]], events: list[dict[str, Any]]) -> tuple[int, Any]:
+    """The money of those unhappy replies that are among the events; none without, or in several currencies."""
+    there = [risks[event["event_id"]] for event in events if event.get("event_id") in risks]
+    sums = sum(there, Counter[str]())
+    return len(there), pytest.approx(sum(sums.values()) / 10_000) if len(sums) == 1 else None
+
+
 METRICS: dict[str, Callable[[list[dict[str, Any]]], tuple[int, Any]]] = {
     "nps": nps, "csat": csat, "customers": customers, "revenue": revenue,
 }  # fmt: skip
@@ -86,12 +117,14 @@ def test_values_are_those_of_the_definitions(seed: int, per_hour: float, tmp_pat
     segments = {event["segment"] for _, event in events if "segment" in event}
     assert found.keys() >= {"{}", *(f'{{"segment":"{name}"}}' for name in segments)}
     compared = 0
+    risks = at_risk([(record.time_ms, record.record) for record in good])
+    metrics = METRICS | {"value_at_risk": partial(value_at_risk, risks)}
     for key, record in found.items():
         there = [(at, e) for at, e in events if record["slice"].items() <= e.items()]
         for window, (length_ms, tier_ms) in WINDOWS.items():
             begin_ms = -(-end_ms // tier_ms) * tier_ms - length_ms
             inside = [event for at, event in there if at >= begin_ms]
-            for metric, by_hand in METRICS.items():
+            for metric, by_hand in metrics.items():
                 n, value = by_hand(inside)
                 got = record["metrics"].get(metric, {}).get(window)
                 assert (got is None) == (n == 0), (key, metric, window)

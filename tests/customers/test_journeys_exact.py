@@ -170,9 +170,9 @@ def test_answers_come_to_what_drivers_make_of_all_of_them(
     for offset, event in enumerate(arriving):
         assert fold(c, event, "r", offset, WIDE) == APPLIED
         telling, arrival = Telling((-1, -1), Counter()), offset << 1 | 1
-        first = contributor.answers(c, event, arrival, telling, fresh=True)
+        first = contributor.replies(c, event, arrival, telling, fresh=True)
         c = decode(encode(c))
-        assert contributor.answers(c, event, arrival, telling, fresh=False) == first
+        assert contributor.replies(c, event, arrival, telling, fresh=False) == first
         found += first
     want = [(moment, NO_DIMS, *seen) for moment, seen in responses(sorted(answers), spec.within_ms)]
     assert added(found) == added(want)

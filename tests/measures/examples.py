@@ -63,6 +63,13 @@ def amounts(stem: str, currency: str | None, values: Iterable[float]) -> list[Ob
     return [seen for seen in found if seen is not None]
 
 
+def at_risk(*spent: tuple[str, float] | None) -> list[Observation]:
+    """Unhappy customers, with the currency and the amount of what each has spent."""
+    found: list[Observation] = [("value_at_risk", (1,)) for _ in spent]
+    found += [(f"value_at_risk|{each[0]}", (1, round(each[1] * 10_000))) for each in spent if each]
+    return found
+
+
 def lasted(stem: str, seconds: Iterable[float]) -> list[Observation]:
     """Observations of durations."""
     return [seen for second in seconds for seen in duration(stem, round(second * 1000))]
@@ -230,6 +237,11 @@ EXAMPLES: dict[str, list[Example]] = {
     "customers": [
         Example([("customers", (812, 1, 0))], 812, 812, {"relative_error": 0}),
         Example([("customers", (10_000, 0, 81))], 10_000, 10_000, {"relative_error": 0.0081}),
+    ],
+    "value_at_risk": [
+        Example(at_risk(("EUR", 60), ("EUR", 40), None), 100, 3, {"mean": 100 / 3}, currency="EUR"),
+        Example(at_risk(("EUR", 60), ("USD", 7)), None, 2, {"EUR": 60, "USD": 7}),
+        Example(at_risk(None), None, 1, {}),
     ],
     "drivers": [
         Example(

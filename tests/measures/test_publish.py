@@ -63,6 +63,8 @@ def everything() -> Stats:
         seen = money(stem, amount, "EUR")
         assert seen is not None
         add(stats, *seen)
+    add(stats, "value_at_risk", (2,))
+    add(stats, "value_at_risk|EUR", (1, 500_000))
     return stats
 
 

@@ -240,7 +240,7 @@ def sums_of(outcome: Outcome) -> dict[tuple[str, int, str], tuple[int, ...]]:
         (*at, key): tuple(vec)
         for at, stats in panes.items()
         for key, vec in stats.items()
-        if vec and key.split("|")[0] not in {"nps", "csat", "ces", "loyalty", "engagement"}
+        if vec and key.split("|")[0] not in {"nps", "csat", "ces", "loyalty", "engagement", "value_at_risk"}
     }
 
 
