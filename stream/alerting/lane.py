@@ -58,11 +58,16 @@ class LaneChanges(NamedTuple):
 
 
 class _Progress(msgspec.Struct, array_like=True):
-    """How far the lane is: marks, the last round that counts, the instant up to which claims have left."""
+    """How far the lane is: marks, the last round that counts, the instant up to which claims have left.
+
+    ``version`` of the rules then; ``unsettled``: silences have changed, and what waits is to be looked at again.
+    """
 
     marks: dict[int, int]
     round: int
     now_ms: int | None
+    version: str
+    unsettled: bool
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -99,6 +104,7 @@ class Lane:
         self._dead: set[str] = set()  # and those that an earlier one has
         self._ledger = Ledger()
         self._telling = Telling(self._ledger, kept)
+        self._version, self._unsettled = "", False  # as restored
         self._moved = False
 
     def restore(self, key: str, value: bytes) -> None:
@@ -110,6 +116,7 @@ class Lane:
         if key == _PROGRESS:
             progress = _progress.decode(value)
             self._marks, self._round, self._now_ms = progress.marks, progress.round, progress.now_ms
+            self._version, self._unsettled = progress.version, progress.unsettled
         elif key.startswith(_PENDING):
             claim = decode_claim(value)
             self._pending[claim.id] = claim
@@ -129,8 +136,8 @@ class Lane:
                 self._silences[silence.id] = silence
             else:
                 self._telling.restore(key, value)
-        self._telling.ready(self._now_ms)
-        self._telling.silences(self._silences.values())
+        self._telling.ready(self._now_ms, self._version, unsettled=self._unsettled)
+        self._telling.silences(self._silences.values(), settled=True)
 
     def swap(self, book: RuleBook, from_ms: int) -> None:
         """From this moment of event time on these rules hold, in place of those given for the same moment.
@@ -223,7 +230,9 @@ class Lane:
         progress = None
         if self._moved:
             self._round += 1
-            progress = (_PROGRESS, _encoder.encode(_Progress(self._marks, self._round, self._now_ms)))
+            telling = self._telling
+            state = _Progress(self._marks, self._round, self._now_ms, telling.version, telling.unsettled)
+            progress = (_PROGRESS, _encoder.encode(state))
         self._dead, self._left = self._left, set()
         self._dirty = {}
         self._moved = False

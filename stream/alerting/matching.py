@@ -95,5 +95,11 @@ def _holds(matcher: Matcher, value: str) -> bool:
         return value == matcher.value
     if matcher.op is MatchOp.NE:
         return value != matcher.value
-    found = len(value) <= MAX_VALUE and expression(matcher.value).matches(value)
+    found = len(value) <= MAX_VALUE and _says(matcher.value, value)
     return found == (matcher.op is MatchOp.RE)
+
+
+@lru_cache(maxsize=16_384)
+def _says(text: str, value: str) -> bool:
+    """Whether an expression is of a value: the members of slices come again and again."""
+    return expression(text).matches(value)

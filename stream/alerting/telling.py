@@ -11,6 +11,7 @@ claims came in batches.
 
 from __future__ import annotations
 
+import hashlib
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,7 +81,10 @@ class Telling:
         )
         self._clock: list[tuple[int, str]] = []
         self._at_ms = 0  # the instant at work
-        self._again = False
+        #: Rules or silences have changed since the last instant.
+        self.unsettled = False
+        #: Of the rules: what is different for the lane has another one.
+        self.version = ""
         self._dirty: set[str] = set()
 
     def restore(self, key: str, value: bytes) -> None:
@@ -92,14 +96,14 @@ class Telling:
         else:
             self._floods.restore(key.removeprefix(FLOOD), value)
 
-    def ready(self, at_ms: int | None) -> None:
-        """All values are back; ``at_ms`` was the last instant, if there was one."""
+    def ready(self, at_ms: int | None, version: str, *, unsettled: bool) -> None:
+        """All values are back; the last instant if there was one, and what ``version`` and ``unsettled`` were."""
         self._at_ms = at_ms or 0
+        self.version, self.unsettled = version, unsettled
         for name in sorted(self.records):
             record = self.records[name]
             if record.held:
                 self._wait(name, record, record.held, record.until_ms)
-        self._again = True
 
     def rules(self, book: RuleBook) -> None:
         """These rules hold from the next instant on."""
@@ -114,19 +118,22 @@ class Telling:
                 self._present(name, record.claim)
         for group in [group for group in self._groups if group not in self._members]:
             self._forget_group(group)
-        self.silences(self._silences)
+        self._silencer = Silencer((*book.hygiene.silences, *self._silences))
+        # What waits is looked at again if something is different, and only then: a restart must change nothing.
+        limits = [(rule.alert, rule.limit) for rule in book.metric_rules]
+        version = hashlib.sha256(repr((book.hygiene, limits)).encode()).hexdigest()[:16]
+        self.unsettled |= version != self.version
+        self.version = version
 
-    def silences(self, silences: Iterable[Silence]) -> None:
-        """These silences, beside those of the rules file, hold from the next instant on."""
+    def silences(self, silences: Iterable[Silence], *, settled: bool = False) -> None:
+        """These silences, beside those of the rules file, hold from the next instant on.
+
+        ``settled``: they did already.
+        """
         self._silences = list(silences)
         own = () if self._book is None else self._book.hygiene.silences
         self._silencer = Silencer((*own, *self._silences))
-        self._again = True
-
-    @property
-    def unsettled(self) -> bool:
-        """Rules or silences have changed since the last instant."""
-        return self._again
+        self.unsettled |= not settled
 
     @property
     def next_ms(self) -> int | None:
@@ -143,9 +150,7 @@ class Telling:
         self._at_ms = at_ms
         told: list[Claim] = []
         fresh: dict[str, None] = {}
-        freed = False
-        for claim in claims:
-            freed |= self._take(claim, at_ms, told, fresh)
+        freed = [claim.fingerprint for claim in claims if self._take(claim, at_ms, told, fresh)]
         last = self._floods.calm(at_ms)
         woken = self._woken(at_ms, freed=freed, calm=last is not None)
         clear: list[Claim] = []
@@ -241,21 +246,22 @@ class Telling:
 
     # What has waited long enough, or for something that is over.
 
-    def _woken(self, at_ms: int, *, freed: bool, calm: bool) -> list[str]:
-        """What is to be looked at again; ``freed``: a source fires no more, ``calm``: a storm is over."""
+    def _woken(self, at_ms: int, *, freed: list[str], calm: bool) -> list[str]:
+        """What is to be looked at again; ``freed``: sources that fire no more, ``calm``: a storm is over."""
         woken: set[str] = set()
         while self._clock and self._clock[0][0] <= at_ms:
             until_ms, name = heappop(self._clock)
             if self._due(until_ms, name):
                 woken.add(name)
-        queues = [STORM] if calm else []
-        if freed or self._again:
-            queues.append(INHIBITED)
-        if self._again:
+        queues = [f"{INHIBITED}/{name}" for name in freed]
+        if calm:
+            queues.append(STORM)
+        if self.unsettled:
             queues += [SILENCED, *self._floods.queues]
+            queues += [queue for queue in self._waiting if queue.startswith(INHIBITED)]
             if self._grouped is None:
                 queues.append(GROUPED)
-        self._again = False
+        self.unsettled = False
         for queue in queues:
             woken.update(self._waiting.get(queue, ()))
         return sorted(woken)
@@ -283,7 +289,7 @@ class Telling:
             return True
         source = self._inhibitor.by(labels)
         if source is not None:
-            self._hold(record, claim, INHIBITED, None, {"fingerprint": source})
+            self._hold(record, claim, INHIBITED, None, {"fingerprint": source}, source)
             return True
         return False
 
@@ -305,13 +311,21 @@ class Telling:
             self._tell(record, claim if late is None else told_late(claim, late, at_ms), told)
 
     def _hold(
-        self, record: Record, claim: Claim, why: str, until_ms: int | None, figures: dict[str, Any]
+        self,
+        record: Record,
+        claim: Claim,
+        why: str,
+        until_ms: int | None,
+        figures: dict[str, Any],
+        source: str = "",
     ) -> None:
         if record.held != why:
             record.note(claim, self._at_ms, why)
+        other = record.source != source
         self._free(claim.fingerprint, record)
+        record.source = source
         self._wait(claim.fingerprint, record, why, until_ms)
-        self._decide(record, claim, why, figures)
+        self._decide(record, claim, why, figures, anew=other)
 
     def _wait(self, name: str, record: Record, why: str, until_ms: int | None) -> None:
         record.held, record.until_ms = why, until_ms
@@ -322,8 +336,11 @@ class Telling:
 
     def _free(self, name: str, record: Record) -> None:
         if record.held:
-            self._waiting[_queue(record)].discard(name)
-            record.held, record.until_ms = "", None
+            queue = _queue(record)
+            self._waiting[queue].discard(name)
+            if not self._waiting[queue]:
+                del self._waiting[queue]
+            record.held, record.until_ms, record.source = "", None, ""
             self._dirty.add(ALERT + name)
 
     def _tell(self, record: Record, claim: Claim, told: list[Claim]) -> None:
@@ -334,11 +351,15 @@ class Telling:
         record.note(claim, self._at_ms, TOLD)
         self._decide(record, claim, TOLD, {})
 
-    def _decide(self, record: Record, claim: Claim, reason: str, figures: dict[str, Any]) -> None:
+    def _decide(
+        self, record: Record, claim: Claim, reason: str, figures: dict[str, Any], *, anew: bool = False
+    ) -> None:
+        """Say what became of an alert where it is something new, or with ``anew`` for something else."""
         self._dirty.add(ALERT + claim.fingerprint)
-        if record.outcome == reason:
+        if record.outcome != reason:
+            record.outcome, record.since_ms = reason, self._at_ms
+        elif not anew:
             return
-        record.outcome, record.since_ms = reason, self._at_ms
         decision = Decision(
             stage="lane",
             alert=claim.alert,
@@ -346,7 +367,7 @@ class Telling:
             labels=claim.labels,
             reason=reason,
             as_of_ms=self._at_ms,
-            since_ms=self._at_ms,
+            since_ms=record.since_ms,
             figures=figures,
         )
         self.decided.append(decision)
@@ -363,7 +384,7 @@ class Telling:
 
 
 def _queue(record: Record) -> str:
-    """What it waits in: each limit has its own."""
+    """What it waits in: each limit has its own, and each alert that inhibits."""
     if record.held == LIMITED and record.claim is not None:
         return queue_of(record.claim.alert)
-    return record.held
+    return f"{INHIBITED}/{record.source}" if record.held == INHIBITED else record.held

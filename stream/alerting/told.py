@@ -31,6 +31,7 @@ class Record(msgspec.Struct, array_like=True):
         told: of the alert that fires, something was told.
         held: why news of it waits; empty where there are none.
         until_ms: when to look again, None where that is not known.
+        source: the alert that inhibits it, while one does.
         outcome: the newest decision, and ``since_ms`` when it was made.
         past: oldest first.
     """
@@ -42,6 +43,7 @@ class Record(msgspec.Struct, array_like=True):
     outcome: str = ""
     since_ms: int = 0
     past: list[Past] = []
+    source: str = ""
 
     def fires(self, claim: Claim) -> bool:
         """Whether a claim is about the alert that fires, and not about an earlier one.

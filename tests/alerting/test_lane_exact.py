@@ -28,7 +28,8 @@ from tests.alerting.lanes import (
 PARTITIONS = (0, 1, 2)
 END = 120
 SEVERITIES = {"a": "critical", "b": "warning", "c": "info"}
-SEGMENTS = ("x", "y")
+SEGMENTS = ("x", "y", "z")
+QUICK = settings(deadline=None, max_examples=60)
 
 Record = tuple[int, "Claim | int"]
 
@@ -41,7 +42,7 @@ def logs(draw: st.DrawFn) -> list[list[Record]]:
         at, records = 0, []
         fires: dict[tuple[str, str], int] = {}
         before: dict[tuple[str, str], int] = {}
-        segment = (*SEGMENTS, "z")[partition]
+        segment = SEGMENTS[partition]
         for gap, alert, what, mark in draw(
             st.lists(
                 st.tuples(st.integers(0, 6), st.sampled_from("abc"), st.integers(0, 9), st.booleans()),
@@ -300,7 +301,7 @@ def in_one(log: list[list[Record]], book: RuleBook) -> list[Claim]:
     return feed(Lane(PARTITIONS, book), [record for records in log for record in records])
 
 
-@settings(max_examples=300)
+@QUICK
 @given(logs(), BOOKS)
 def test_it_tells_what_a_plain_computation_tells(log: list[list[Record]], book: RuleBook) -> None:
     """All stages together, looked at anew at every millisecond, give the same alerts at the same time."""
@@ -309,6 +310,7 @@ def test_it_tells_what_a_plain_computation_tells(log: list[list[Record]], book: 
     assert sorted(told) == sorted(Plain(book).run(claims))
 
 
+@QUICK
 @given(logs(), BOOKS)
 def test_whoever_was_told_of_an_alert_is_told_of_its_end(log: list[list[Record]], book: RuleBook) -> None:
     """Every id is told once; what ends was told, and what was told and is over has ended."""
@@ -334,6 +336,7 @@ def test_whoever_was_told_of_an_alert_is_told_of_its_end(log: list[list[Record]]
     assert over & begun <= ended, "an alert that is over and was told has no end"
 
 
+@QUICK
 @given(logs(), BOOKS, st.integers(0, 10**6), st.integers(1, 9))
 def test_neither_batches_nor_interleaving_change_what_is_told(
     log: list[list[Record]], book: RuleBook, seed: int, batch: int
@@ -353,7 +356,7 @@ def _parts(book: RuleBook) -> dict[str, Any]:
     return {name: getattr(book.hygiene, name) for name in ("inhibitions", "silences", "grouped", "storm")}
 
 
-@settings(max_examples=200)
+@QUICK
 @given(logs(), BOOKS, BOOKS, st.integers(0, END), st.integers(0, 10**6))
 def test_crashes_tell_again_only_what_was_not_durable(
     log: list[list[Record]], book: RuleBook, later: RuleBook, from_ms: int, seed: int
@@ -401,6 +404,7 @@ def test_crashes_tell_again_only_what_was_not_durable(
     assert all(lane.history(name) == straight.history(name) == begin().history(name) for name in lane.active)
 
 
+@QUICK
 @given(SILENCES, st.data())
 def test_silences_given_before_their_time_are_as_if_they_had_always_been(
     silences: tuple[Silence, ...], data: st.DataObject

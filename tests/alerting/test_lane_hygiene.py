@@ -153,6 +153,26 @@ def test_while_the_source_fires_its_targets_are_not_told() -> None:
     ]
 
 
+def test_of_several_sources_each_keeps_an_alert_back() -> None:
+    """It is told when the last one is over; the decision names the one that keeps it back now."""
+    book = book_of(inhibitions=(inhibition_of("severity=critical", "severity=warning"),))
+    lane = Lane([0], book)
+    claims = [claim_of("a", 10)]
+    claims += [claim_of(name, 10, severity="critical") for name in "xyz"]
+    claims += [
+        claim_of(name, at, "resolved", starts_at_ms=10, severity="critical")
+        for name, at in (("y", 20), ("x", 30), ("z", 40))
+    ]
+    told = played(lane, claims, 100)
+    assert [line for line in lines(told) if " a " in line] == ["40 a firing inhibition_ended"]
+    decided = [each for each in lane.changes().decided if each.alert == "a"]
+    assert [(each.as_of_ms, each.since_ms, each.reason, each.figures) for each in decided] == [
+        (10, 10, "inhibited", {"fingerprint": "f-x"}),
+        (30, 10, "inhibited", {"fingerprint": "f-z"}),
+        (40, 40, "told", {}),
+    ]
+
+
 def test_a_silenced_source_inhibits_and_two_sided_alerts_do_not_inhibit_each_other() -> None:
     """As in Alertmanager: what fires counts, told or not; nobody is kept back by itself or its like."""
     book = book_of(
@@ -299,6 +319,35 @@ def test_a_silence_keeps_a_summary_back_as_any_alert() -> None:
     book = book_of(storm=Limit(1, 100), silences=(silence_of("alertname=AlertStorm", 0, 50),))
     claims = [claim_of("a", 10), claim_of("b", 10), claim_of("b", 20, "resolved", starts_at_ms=10)]
     assert lines(played(Lane([0], book), claims, 500)) == ["10 a firing first_crossing"]
+
+
+def test_a_restart_is_no_reason_to_look_again() -> None:
+    """What waits for one thing is not found to wait for another because a worker began anew."""
+    book = book_of(
+        inhibitions=(inhibition_of("alertname=x", "alertname=a"),),
+        silences=(silence_of("alertname=a", 15, 25),),
+    )
+    table: dict[str, bytes] = {}
+    decided = []
+    for claims, until in (
+        ([claim_of("a", 10), claim_of("x", 10)], 20),
+        ([claim_of("x", 30, "resolved", starts_at_ms=10)], 40),
+    ):
+        lane = restored(table, [0], book)
+        played(lane, claims, until)
+        changes = lane.changes()
+        decided += [f"{each.as_of_ms} {each.reason}" for each in changes.decided if each.alert == "a"]
+        store(table, changes)
+    assert decided == ["10 inhibited", "30 told"]
+
+
+def test_other_rules_after_a_restart_let_go_what_they_do_not_keep_back() -> None:
+    """At the instant where the lane is."""
+    table: dict[str, bytes] = {}
+    lane = Lane([0], book_of(inhibitions=(inhibition_of("alertname=x", "alertname=a"),)))
+    played(lane, [claim_of("a", 10), claim_of("x", 10)], 20)
+    store(table, lane.changes())
+    assert lines(restored(table, [0], book_of()).release()) == ["20 a firing inhibition_ended"]
 
 
 def test_new_rules_hold_from_their_moment_on() -> None:
