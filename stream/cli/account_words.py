@@ -95,6 +95,8 @@ def figures_in_words(figures: Mapping[str, Any]) -> str:
             if not value or not all(isinstance(each, int | float) for each in value):
                 continue
             parts.append(f"{name} {' to '.join(_number(each) for each in value)}")
+        elif name.endswith("_ms"):
+            parts.append(f"{name.removesuffix('_ms')} {clock(int(value))}")
         else:
             parts.append(f"{name} {_number(value)}")
     return ", ".join(parts[:_MOST_FIGURES])

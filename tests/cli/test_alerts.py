@@ -159,8 +159,8 @@ def test_a_firing_alert_says_what_why_since_when_and_what_to_do(run: Run, tell: 
     assert found["now"][0].startswith("FIRING since 2026-03-01 12:00:00Z (")
     assert found["why"] == [
         (
-            "the line was crossed, with the evidence the rule asks for (first_crossing): The 95 % interval,"
-            " 4.1 to 20.9, lies below 30 on 240 replies."
+            "the line was crossed, with the evidence that the rule asks for (first_crossing): The 95 %"
+            " interval, 4.1 to 20.9, lies below 30 on 240 replies."
         )
     ]
     assert found["what"] == ["NPS of vip is low"]
@@ -214,11 +214,15 @@ def test_an_alert_that_is_kept_back_names_the_silence(run: Run, tell: Callable[.
     }  # fmt: skip
     over = {**silence, "id": "s-0", "ends_at": AT + 1}
     tell((topics.SILENCES, "s-1", silence), (topics.SILENCES, "s-0", over))
-    tell(decision("judge", "first_crossing", 0), decision("lane", "silenced", 0))
+    figures = {"silence": "s-1", "until_ms": AT + MINUTE}
+    tell(decision("judge", "first_crossing", 0), decision("lane", "silenced", 0, **figures))
     tell(decision("lane", "silenced", 0, "other"))
     mark = fingerprint("NpsLow", {"segment": "vip"})
     found = said(run("explain", mark))
     assert found["now"] == ["fires and is not told: silenced"]
+    assert found["why"][1] == (
+        "a silence keeps it back (silenced) since 2026-03-01 12:00:00Z: silence s-1, until 2026-03-01 12:01:00Z"
+    )
     [by] = found["silenced"]
     assert by == "by s-1 until 2096-10-02 07:06:40Z: new tills (ada); cx silences expire s-1 ends it"
     assert "silenced" not in said(run("explain", fingerprint("NpsLow", {"segment": "other"})))
