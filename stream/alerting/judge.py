@@ -13,16 +13,17 @@ from __future__ import annotations
 from bisect import insort
 from collections import Counter
 from heapq import heappop, heappush
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from stream.alerting.claims import AtRisk, Claim, Decision, claim_id, fingerprint
-from stream.alerting.conditions import Reason, crossing, look
+from stream.alerting.conditions import Reason, look
 from stream.alerting.drivers import Finer, compared, drivers_of
-from stream.alerting.inquiries import Asked, goes_on
+from stream.alerting.inquiries import Asked, News, goes_on
 from stream.alerting.late import basis, reconsidered
-from stream.alerting.life import FIRES, NEW, Phase, State, step, wake_at
+from stream.alerting.life import FIRES, NEW, Phase, State, step, unchanged, wake_at
 from stream.alerting.metric_claims import figures_of, labels_of
 from stream.alerting.standing import EPISODES, STATES, Standing
 from stream.alerting.thresholds import Entry, Index, Look, entry_of, values_of
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from stream.measures import Stats
     from stream.measures.closings import Closing
     from stream.measures.windows import Windows
+
+
+# Beyond this many slices the cache of their rules starts again.
+_CACHED: Final = 200_000
 
 
 class Judgement(NamedTuple):
@@ -77,6 +82,8 @@ class Judge:
         self._orphans: list[At] = []
         self._entries: dict[str, tuple[Entry, Entry]] = {}
         self._indexes: dict[tuple[tuple[str, ...], bool], Index] = {}
+        self._index_of: dict[str, Index] = {}
+        self._compared: dict[str, tuple[str, str] | None] = {}
         self._finer = Finer(())
 
     def restore(self, key: str, value: bytes) -> None:
@@ -94,7 +101,7 @@ class Judge:
     def swap(self, book: RuleBook, from_ms: int) -> None:
         """Judge by these rules at all instants from ``from_ms`` on; several may wait. A past moment is now."""
         self._waiting = [each for each in self._waiting if each[0] != from_ms]
-        insort(self._waiting, (from_ms, book), key=_from)
+        insort(self._waiting, (from_ms, book), key=itemgetter(0))
         self._windows.wake(-(-from_ms // self._pane_ms))
 
     def begin(self) -> None:
@@ -142,7 +149,11 @@ class Judge:
         least = least if least > 1 else 0
         rules = self._book.metric_rules
         self._entries = {rule.alert: (entry_of(rule, least), entry_of(rule, 0)) for rule in rules}
-        self._indexes = {}
+        self._indexes, self._index_of = {}, {}
+        windows = self._book.declared.windows
+        # Of rules that show another window than their own, or what moved them.
+        compare = [rule for rule in rules if rule.drivers or rule.change is not None]
+        self._compared = {rule.alert: compared(rule, windows) for rule in compare}
         self._finer = Finer(rules, self._windows.slices() if any(rule.drivers for rule in rules) else ())
         self._timers, self._asked, self._orphans = [], {}, []
         for slice_key, alert, state in self._standing.items():
@@ -168,12 +179,17 @@ class Judge:
         return None if found is None else found[slice_key == WHOLE]
 
     def _index(self, slice_key: str) -> Index:
-        rules = self._book.rules_for(slice_key)
-        shared = (tuple([rule.alert for rule in rules]), slice_key == WHOLE)
-        found = self._indexes.get(shared)
+        found = self._index_of.get(slice_key)
         if found is None:
-            entries = [self._entries[rule.alert][slice_key == WHOLE] for rule in rules]
-            found = self._indexes[shared] = Index(entries)
+            rules = self._book.rules_for(slice_key)
+            shared = (tuple(rule.alert for rule in rules), slice_key == WHOLE)
+            found = self._indexes.get(shared)
+            if found is None:
+                entries = [self._entries[rule.alert][slice_key == WHOLE] for rule in rules]
+                found = self._indexes[shared] = Index(entries)
+            if len(self._index_of) >= _CACHED:
+                self._index_of.clear()
+            self._index_of[slice_key] = found
         return found
 
     def _removed(self, slice_key: str, alert: str, closing: Closing, out: Judgement) -> None:
@@ -265,6 +281,7 @@ class Judge:
         hot = standing.hot.get(slice_key, ())
         states = standing.states.get(slice_key, {})
         due, without = index.due(looked, timers.union(hot) if timers else hot, states)
+        news = News(sums, closing.news.get(slice_key, ()), closing.instant, self._windows.times)
         counts = out.counts
         if without:
             counts[Reason.NO_DATA] += without
@@ -275,13 +292,13 @@ class Judge:
             rule = entry.rule
             values = values_of(rule, looked.reader(rule.metric, rule.confidence))
             state = states.get(rule.alert)
-            if state is None and rule.no_data_ms == 0 and not goes_on(rule):
-                verdict = crossing(rule, values)
-                if verdict is not None:  # most of what is decided: nothing to keep
-                    counts[verdict] += 1
+            verdict = unchanged(rule, state, values, closing.as_of_ms) if entry.plain else None
+            if verdict is not None:
+                counts[verdict] += 1
+                if not standing.is_noted(slice_key, rule.alert, verdict):
                     self._note(entry, slice_key, verdict, values, closing, out)
-                    continue
-            self._one(entry, slice_key, state or NEW, values, sums, closing, out)
+                continue
+            self._one(entry, slice_key, state or NEW, values, news, closing, out)
 
     def _one(
         self,
@@ -289,11 +306,11 @@ class Judge:
         slice_key: str,
         state: State,
         values: Values,
-        sums: Mapping[str, Stats],
+        news: News,
         closing: Closing,
         out: Judgement,
     ) -> None:
-        rule, t_ms = entry.rule, closing.as_of_ms
+        rule, t_ms, sums = entry.rule, closing.as_of_ms, news.sums
         standing = self._standing
         if not standing.is_by(slice_key, rule.alert, entry.by):
             # What was found out for another line says nothing of this one.
@@ -301,7 +318,7 @@ class Judge:
             state = replace(state, watch=None, episode=None, told=told)
         asked = None
         if goes_on(rule):
-            asked = self._inquiry(entry, slice_key, sums, closing)
+            asked = self._inquiry(entry, news)
             state = asked.taken_in(state)
         done = step(
             rule,
@@ -326,19 +343,13 @@ class Judge:
         standing.put(slice_key, rule.alert, entry.by, state, t_ms)
         self._wake(slice_key, rule.alert, state, t_ms)
 
-    def _inquiry(self, entry: Entry, slice_key: str, sums: Mapping[str, Stats], closing: Closing) -> Asked:
+    def _inquiry(self, entry: Entry, news: News) -> Asked:
         rule = entry.rule
-        window, reference = None, rule.window
-        if rule.change is not None:
-            reference = rule.change.reference
-            pair = compared(rule, self._book.declared.windows)
-            window = None if pair is None else pair[0]
+        pair = None if rule.change is None else self._compared[rule.alert]
         return Asked(
             rule,
-            sums,
-            closing.news.get(slice_key, ()),
-            lambda pane: self._windows.times(reference, pane, closing.instant),
-            window,
+            news,
+            None if pair is None else pair[0],
             self._standing.episodes(rule.alert),
             self._partitions,
         )
@@ -346,7 +357,7 @@ class Judge:
     def _content(self, rule: MetricRule, slice_key: str, claim: Claim, sums: Mapping[str, Stats]) -> Claim:
         """What moved it, and who is at risk."""
         drivers = claim.drivers
-        pair = compared(rule, self._book.declared.windows) if rule.drivers else None
+        pair = self._compared[rule.alert] if rule.drivers else None
         if pair is not None:
             drivers = drivers_of(rule, slice_key, self._windows.values, self._finer, *pair)
         window = claim.figures["window"]
@@ -381,7 +392,3 @@ class Judge:
             self._asked[at] = instant
             heappush(self._timers, (instant, slice_key, alert))
             self._windows.wake(instant, slice_key)
-
-
-def _from(waiting: tuple[int, RuleBook]) -> int:
-    return waiting[0]

@@ -158,6 +158,20 @@ def step(
     return Step(state, verdict)
 
 
+def unchanged(rule: MetricRule, state: State | None, values: Values, t_ms: int) -> Reason | None:
+    """Why everything stays as it is, for most of what is decided; None: a step is due.
+
+    Of rules that are decided by their values alone, as they are now.
+    """
+    if state is None:
+        return crossing(rule, values)
+    if state.phase is Phase.FIRING and state.over_ms is None:
+        again_ms = (state.notified_ms or 0) + rule.renotify_ms if rule.renotify_ms else t_ms + 1
+        if again_ms > t_ms and holding(rule, values) is Reason.STILL_FIRING:
+            return Reason.STILL_FIRING
+    return None
+
+
 def wake_at(rule: MetricRule, state: State, t_ms: int) -> int | None:
     """When after ``t_ms`` a state wants its next step even if nothing changes; ask again after a restart."""
     if state.phase is Phase.PENDING and state.since_ms is not None:

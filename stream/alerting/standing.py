@@ -138,6 +138,11 @@ class Standing:
         self._follow(slice_key, alert, self.get(slice_key, alert))
         return True
 
+    def is_noted(self, slice_key: str, alert: str, reason: Reason) -> bool:
+        """Whether it was decided for this reason the last time too."""
+        reasons = self._reasons.get(slice_key)
+        return reasons is not None and reasons.get(alert) is reason
+
     def episodes(self, alert: str) -> Episodes:
         """Of a rule with ``fdr``."""
         return self._episodes.get(alert, _NO_EPISODES)

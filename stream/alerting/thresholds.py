@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left, bisect_right
 from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from stream.alerting.conditions import moved
+from stream.alerting.inquiries import goes_on
 from stream.alerting.model import Kind
 from stream.measures import value_of
 from stream.measures.metric import EVER, NOTHING
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from stream.alerting.conditions import MetricLike, Values
     from stream.alerting.model import MetricRule
     from stream.measures import MetricValue, Stats
+
+
+_HAIR: Final = 1e-6
 
 
 class Reader:
@@ -83,10 +88,12 @@ class Entry(NamedTuple):
     Attributes:
         rule: The rule.
         by: Short hash of what it is judged by: what was known of another is of no use to it.
+        plain: It is decided by values alone, as they are now.
     """
 
     rule: MetricRule
     by: str
+    plain: bool
 
 
 def entry_of(rule: MetricRule, least: int) -> Entry:
@@ -96,23 +103,29 @@ def entry_of(rule: MetricRule, least: int) -> Entry:
         rule.change, rule.burn, rule.fdr,
     )  # fmt: skip
     by = hashlib.sha256(repr(judged_by).encode()).hexdigest()[:8]
-    return Entry(replace(rule, min_n=least) if rule.min_n < least else rule, by)
+    plain = rule.kind is not Kind.NO_DATA and not goes_on(rule)
+    return Entry(replace(rule, min_n=least) if rule.min_n < least else rule, by, plain)
 
 
 class _Line:
-    """Rules of one kind on the same values, by their thresholds."""
+    """Rules of one kind on the same values, by their thresholds.
 
-    def __init__(self, rules: Sequence[tuple[int, MetricRule]]) -> None:
-        ordered = sorted(rules, key=lambda each: each[1].threshold)
-        first = ordered[0][1]
-        self.metric: Final = first.metric
-        self.confidence: Final = first.confidence
-        self.positions: Final = [position for position, _ in ordered]
-        self._kind: Final = first.kind
-        self._window: Final = first.window
-        self._baseline: Final = first.baseline
-        self._rule: Final = first
-        self._thresholds: Final = [rule.threshold for _, rule in ordered]
+    Args:
+        rules: (threshold, position, rule).
+        windows: of the value, and of the other one that counts: the earlier one, or the short one of a burn rate.
+    """
+
+    def __init__(
+        self, rules: Sequence[tuple[float, int, MetricRule]], windows: tuple[str, str | None]
+    ) -> None:
+        ordered = sorted(rules, key=itemgetter(0, 1))
+        self._rule: Final = ordered[0][2]
+        self.metric: Final = self._rule.metric
+        self.confidence: Final = self._rule.confidence
+        self.positions: Final = [position for _, position, _ in ordered]
+        self._kind: Final = self._rule.kind
+        self._window, self._other = windows
+        self._thresholds: Final = [threshold for threshold, *_ in ordered]
 
     def beyond(self, reader: Reader) -> list[int] | None:
         """Positions of the rules whose line the value lies beyond; None: there is no value."""
@@ -123,10 +136,14 @@ class _Line:
             return self.positions[bisect_right(self._thresholds, current.value) :]
         if self._kind is Kind.ABOVE:
             return self.positions[: bisect_left(self._thresholds, current.value)]
-        earlier = None if self._baseline is None else reader(self._baseline)
-        if earlier is None:
+        other = None if self._other is None else reader(self._other)
+        if self._kind is Kind.BURN_RATE:
+            if other is None:
+                return []
+            return self.positions[bisect_right(self._thresholds, max(current.value, other.value)) :]
+        if other is None:
             return None
-        return self.positions[: bisect_right(self._thresholds, moved(self._rule, current, earlier))]
+        return self.positions[: bisect_right(self._thresholds, moved(self._rule, current, other))]
 
 
 class Index:
@@ -141,17 +158,24 @@ class Index:
         self.positions: Final = {entry.rule.alert: at for at, entry in enumerate(entries)}
         self._always: Final[list[int]] = []
         self._silences: Final[dict[tuple[str, str, float], list[int]]] = {}
-        lines: dict[tuple[object, ...], list[tuple[int, MetricRule]]] = {}
-        for at, (rule, _) in enumerate(entries):
-            if rule.kind is Kind.NO_DATA:
-                key = (rule.metric, rule.window, rule.confidence)
-                self._silences.setdefault(key, []).append(at)
-            elif rule.kind in (Kind.CHANGE, Kind.BURN_RATE):
+        lines: dict[tuple[Kind, str, float, str, str | None], list[tuple[float, int, MetricRule]]] = {}
+        values: tuple[Kind, str, float, str, str | None]
+        for at, (rule, *_) in enumerate(entries):
+            kind, metric, confidence = rule.kind, rule.metric, rule.confidence
+            if kind is Kind.NO_DATA:
+                self._silences.setdefault((metric, rule.window, confidence), []).append(at)
+            elif rule.burn is not None:
+                for line in rule.burn.lines:
+                    # It burns too fast where both values are below this; a hair more, for rounding.
+                    least = 100.0 - line.rate * (100.0 - rule.burn.goal) + _HAIR
+                    values = (kind, metric, confidence, line.long, line.short)
+                    lines.setdefault(values, []).append((least, at, rule))
+            elif kind is Kind.CHANGE:
                 self._always.append(at)
             else:
-                values = (rule.kind, rule.metric, rule.window, rule.baseline, rule.confidence)
-                lines.setdefault(values, []).append((at, rule))
-        self._lines: Final = [_Line(rules) for rules in lines.values()]
+                values = (kind, metric, confidence, rule.window, rule.baseline)
+                lines.setdefault(values, []).append((rule.threshold, at, rule))
+        self._lines: Final = [_Line(rules, values[3:]) for values, rules in lines.items()]
 
     def due(self, look: Look, hot: Collection[str], known: Collection[str]) -> tuple[list[int], int]:
         """Positions of the rules that have to be decided, in order, and how many others have no data.
@@ -177,5 +201,5 @@ class Index:
                 # One that has never heard of the slice is told once there is something, the others of silence.
                 if (self.entries[place].rule.alert in known) is not heard:
                     due.add(place)
-        without = len(empty) if not due else sum(place not in due for place in empty)
+        without = len(set(empty) - due) if empty else 0
         return sorted(due), without
