@@ -1,7 +1,7 @@
 """What judging costs: 1,000 rules over 500 slices at the closing of a pane in which every slice had replies.
 
-Few of the rules cross, as it should be (``quiet``), or one in twenty (``busy``). Beside it the same closings with
-every rule decided on every slice one by one, to the same effect.
+Few of the rules cross, as it should be (``quiet``; ``lines``: without tests that take in every reply), or one in
+twenty (``busy``). Beside it the same closings with every rule but these tests decided on every slice one by one.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _SCALES = {"nps": (-100, 100), "csat": (0, 100), "loyalty": (0, 100), "engagemen
 _NEAR, _FAR = (0.35, 0.75), (0.0, 0.12)
 
 
-def rules(n: int, crossing_share: float, seed: int = 1) -> RuleBook:
-    """Rules of every kind over a window, of which about this share crosses its line."""
+def rules(n: int, crossing_share: float, changes: int = 1, seed: int = 1) -> RuleBook:
+    """Rules of every kind over a window, of which about this share crosses its line; ``changes`` in a hundred."""
     rng = random.Random(seed)
     shown = []
     for number in range(n):
@@ -51,7 +51,7 @@ def rules(n: int, crossing_share: float, seed: int = 1) -> RuleBook:
         low, high = _SCALES[metric]
         place = rng.uniform(*(_NEAR if rng.random() < crossing_share * 2 else _FAR))
         kind = rng.choices(
-            ("below", "above", "drop", "burn_rate", "no_data", "change"), (40, 40, 14, 4, 1, 1)
+            ("below", "above", "drop", "burn_rate", "no_data", "change"), (40, 40, 14, 4, 1, changes)
         )[0]
         window, earlier = rng.choice((("5m", "24h"), ("1h", "7d")))
         fields = {
@@ -74,8 +74,8 @@ def rules(n: int, crossing_share: float, seed: int = 1) -> RuleBook:
 def measure(n_rules: int = RULES) -> dict[str, Any]:
     """CPU milliseconds for the closing of one pane."""
     found: dict[str, Any] = {"rules": n_rules, "slices": TOUCHPOINTS * CHANNELS}
-    for name, share in (("quiet", 0.0), ("busy", 0.05)):
-        book = rules(n_rules, share)
+    for name, share, changes in (("lines", 0.0, 0), ("quiet", 0.0, 1), ("busy", 0.05, 1)):
+        book = rules(n_rules, share, changes)
         windows = Windows(0, window_config(book.declared, PANE_MS, book.windows), (SOURCE,))
         judge = Judge(book, windows, horizon_ms=86_400_000, partitions=1)
         judge.ready()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
@@ -157,6 +158,7 @@ class Index:
         self.entries: Final = tuple(entries)
         self.positions: Final = {entry.rule.alert: at for at, entry in enumerate(entries)}
         self._always: Final[list[int]] = []
+        self._parts: Final[dict[int, int]] = {}  # position -> lines, of rules with several
         self._silences: Final[dict[tuple[str, str, float], list[int]]] = {}
         lines: dict[tuple[Kind, str, float, str, str | None], list[tuple[float, int, MetricRule]]] = {}
         values: tuple[Kind, str, float, str, str | None]
@@ -165,6 +167,7 @@ class Index:
             if kind is Kind.NO_DATA:
                 self._silences.setdefault((metric, rule.window, confidence), []).append(at)
             elif rule.burn is not None:
+                self._parts[at] = len(rule.burn.lines)
                 for line in rule.burn.lines:
                     # It burns too fast where both values are below this; a hair more, for rounding.
                     least = 100.0 - line.rate * (100.0 - rule.burn.goal) + _HAIR
@@ -201,5 +204,7 @@ class Index:
                 # One that has never heard of the slice is told once there is something, the others of silence.
                 if (self.entries[place].rule.alert in known) is not heard:
                     due.add(place)
-        without = len(set(empty) - due) if empty else 0
+        parts = self._parts
+        missing = Counter(empty).items() if empty else ()
+        without = sum(place not in due and count == parts.get(place, 1) for place, count in missing)
         return sorted(due), without
