@@ -69,15 +69,17 @@ def _least(config: PipelineConfig, book: RuleBook, noted: set[Dims]) -> Pipeline
     return replace(
         config,
         groupings=Groupings(groupings, config.groupings.max_members, noted),
-        customers=replace_struct(config.customers, profile=_looks_at_customers(book, declared)),
+        customers=replace_struct(
+            config.customers,
+            profile=_looks_at_customers(book),
+            spend=declared.at_risk or AT_RISK in declared.metrics,
+        ),
         declared=declared,
     )
 
 
-def _looks_at_customers(book: RuleBook, declared: Declarations) -> bool:
+def _looks_at_customers(book: RuleBook) -> bool:
     """Whether more matters of a customer than what tells duplicates apart and pairs events."""
-    if declared.at_risk or AT_RISK in declared.metrics:
-        return True
-    looking = [rule for rule in book.history_rules if isinstance(rule, SignalRule)]
-    tests = [test for rule in (*book.customer_rules, *looking) for test in rule.tests]
+    tests = [test for rule in book.customer_rules for test in rule.tests]
+    tests += [test for rule in book.history_rules if isinstance(rule, SignalRule) for test in rule.tests]
     return any(test.field.startswith("customer.") for test in tests)

@@ -11,15 +11,18 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from stream.alerting.customer_rules import CustomerRules
+from stream.alerting.drivers import together
 from stream.alerting.lane import Lane
 from stream.backtest.sources import Homes, Kept, News
 from stream.compute.share import Intake, Part
+from stream.measures.partials import Owners
 from stream.pipeline import MetricsPartition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stream.alerting.claims import Claim
+    from stream.alerting.rules import RuleBook
     from stream.backtest.needs import Needs
     from stream.pipeline import CustomersChanges
 
@@ -42,11 +45,11 @@ class Customers(Intake[Kept]):
         self, partitions: Iterable[int], needs: Needs, *, strays: bool, now_ms: int | None = None
     ) -> None:
         config, book = needs.config, needs.book
-        rules = CustomerRules(book) if book.customer_rules else None
+        rules = CustomerRules.of(book)
         parts = {number: Part(number, config, Kept, rules) for number in partitions}
         super().__init__(parts, config, strays=strays, now_ms=now_ms)
         self._sources = [source for part in parts.values() for source in part.sources]
-        self._homes = Homes(config.partitions)
+        self._homes = Homes(config.partitions, Owners(together(book.metric_rules)))
         self.claims: dict[int, list[Claim]] = {number: [] for number in parts}
         self.decisions: Counter[str] = Counter()
 
@@ -70,12 +73,15 @@ class Customers(Intake[Kept]):
         for source in self._sources:
             source.hand_over(news, self._homes)
 
-    def finish(self) -> None:
-        """All lines were taken: every source is idle at last."""
+    def finish(self, until_ms: int | None) -> None:
+        """All lines were taken: every source is idle at last, and time goes on up to a moment, or not at all."""
         for part in self._parts.values():
             self._run(part, ())
             for topic in self._config.topics:
                 part.core.idle(topic)
+            if until_ms is not None:
+                part.core.tick(until_ms)
+            self._run(part, ())  # what is due once nothing is waited for any more
 
     def _run(self, part: Part[Kept], waiting: Sequence[str]) -> CustomersChanges:
         changes = super()._run(part, waiting)
@@ -125,10 +131,17 @@ class Ordered:
 
     Args:
         partitions: of the metrics.
+        book: the rules.
+
+    Attributes:
+        alerts: those that came out, in their order.
+        decisions: on what is told, by reason.
     """
 
-    def __init__(self, partitions: int) -> None:
-        self._lane = Lane(range(partitions))
+    def __init__(self, partitions: int, book: RuleBook) -> None:
+        self._lane = Lane(range(partitions), book)
+        self.alerts: list[Claim] = []
+        self.decisions: Counter[str] = Counter()
 
     def take(self, partition: int, claims: Iterable[Claim], mark_ms: int | None) -> None:
         """Take a partition's claims, and up to when these are all."""
@@ -137,9 +150,10 @@ class Ordered:
         if mark_ms is not None:
             self._lane.mark(partition, mark_ms)
 
-    def release(self) -> list[Claim]:
-        """The alerts whose time has come."""
-        return self._lane.release()
+    def release(self) -> None:
+        """Let out the alerts whose time has come."""
+        self.alerts += self._lane.release()
+        self.decisions.update(str(decision.reason) for decision in self._lane.changes().decided)
 
 
 def in_order(alerts: Iterable[Claim]) -> list[Claim]:

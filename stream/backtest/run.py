@@ -1,8 +1,6 @@
 """Files to alerts: one process, or several that each read all files and work on a share of the partitions.
 
-Processes go round by round. In a round each reads a little, gives every other what becomes known in the slices
-that are the other's, and judges its own slices up to the pane that all of them have closed. The lane is with
-whoever started them.
+The lane, which puts all alerts in order, is with whoever started them.
 """
 
 from __future__ import annotations
@@ -11,19 +9,16 @@ import contextlib
 import gc
 import multiprocessing
 from collections import Counter
-from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from stream.backtest.needs import Needs
-from stream.backtest.replay import Customers, Judges, Ordered, empty_news, in_order
-from stream.backtest.sources import join
+from stream.backtest.replay import Ordered, in_order
+from stream.backtest.work import Found, Full, Judged, Peer, Task, work
 from stream.compute import Broken, Unreadable
 from stream.compute.processes import WORTH_BYTES, hear
-from stream.compute.reading import Reading
 from stream.compute.share import NAMED
-from stream.deployment import load_book, pipeline_config
+from stream.deployment import load_book
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,17 +27,12 @@ if TYPE_CHECKING:
 
     from stream.alerting.claims import Claim
     from stream.alerting.rules import RuleBook
-    from stream.backtest.sources import Cells
     from stream.compute import Job
-    from stream.compute.share import Refused
 
 __all__ = ["Broken", "Replayed", "Unreadable", "replay"]
 
-#: Blocks of the files that are read in a round, by one process alone and by several.
-_BLOCKS: Final = 1
-_BLOCKS_EACH: Final = 4
-
 _End = Any  # a multiprocessing connection, either way
+Start = Literal["spawn", "fork"]
 
 
 @dataclass(slots=True)
@@ -70,54 +60,6 @@ class Replayed:
     refused: list[tuple[Path, int, str, str]] = field(default_factory=list)
 
 
-class _Full(Exception):  # noqa: N818 - what happened, not what is wrong
-    """Some grouping has more members than places: all that is deployed has to be computed."""
-
-
-class _Round(NamedTuple):
-    """How far a process is after a round, and what becomes known in the slices of whom it is told."""
-
-    closed: int
-    newest: int
-    over: bool
-    cells: dict[int, Cells]
-
-
-class _Part(NamedTuple):
-    """What a process has at the end: claims on customers, by partition, and what it counted."""
-
-    claims: dict[int, list[Claim]]
-    oldest_ms: int | None
-    newest: int
-    decisions: Counter[str]
-    verdicts: Counter[str]
-    reasons: Counter[str]
-    refused: list[Refused]
-    starts: list[int]
-
-
-_Judged = list[tuple[int, list["Claim"], int | None]]
-"""Of metrics partitions: claims, and the lane's mark."""
-
-
-class _Peer(NamedTuple):
-    """Another process: its partitions, and whether we speak first."""
-
-    end: _End
-    partitions: Sequence[int]
-    first: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """The part of one process."""
-
-    job: Job
-    book: RuleBook
-    partitions: Sequence[int]
-    all_of_it: bool
-
-
 def replay(
     job: Job,
     processes: int | None = None,
@@ -125,7 +67,8 @@ def replay(
     *,
     book: RuleBook | None = None,
     least: bool = True,
-    start: Literal["spawn", "fork"] = "spawn",
+    until_ms: int | None = None,
+    start: Start = "spawn",
 ) -> Replayed:
     """Read all files to their end and say which alerts they lead to.
 
@@ -135,6 +78,7 @@ def replay(
         advance: called now and then with the bytes read so far.
         book: in place of the rules of the deployment.
         least: compute only what the rules look at, where that gives the same alerts.
+        until_ms: up to when time goes on after the last event, for what is waited for; None: not at all.
         start: how to start processes; ``fork`` is quicker, for callers without any thread.
 
     Raises:
@@ -152,7 +96,7 @@ def replay(
     collecting = gc.isenabled()
     gc.disable()  # nothing here makes cycles, and there is much to walk through
     try:
-        return _replay(job, known, processes, advance, start, least=least)
+        return _replay(job, known, processes, advance, start, least=least, until_ms=until_ms)
     finally:
         if collecting:
             gc.enable()
@@ -160,111 +104,42 @@ def replay(
 
 def _replay(
     job: Job,
-    known: RuleBook,
+    book: RuleBook,
     processes: int,
     advance: Callable[[int], None],
-    start: Literal["spawn", "fork"],
+    start: Start,
     *,
     least: bool,
+    until_ms: int | None,
 ) -> Replayed:
     for all_of_it in [False, True] if least else [True]:
-        with contextlib.suppress(_Full):
-            if processes == 1:
-                return _alone(_Task(job, known, range(job.settings.partitions), all_of_it), advance)
-            return _side_by_side(job, known, processes, advance, start, all_of_it=all_of_it)
+        with contextlib.suppress(Full):
+            task = Task(job, book, range(job.settings.partitions), all_of_it, until_ms)
+            return _once(task, book, processes, advance, start)
     raise AssertionError("all of it is always enough")
 
 
-def _alone(task: _Task, advance: Callable[[int], None]) -> Replayed:
-    lane = Ordered(task.job.settings.partitions)
-    alerts: list[Claim] = []
-
-    def judged(found: _Judged) -> None:
-        for partition, claims, mark_ms in found:
-            lane.take(partition, claims, mark_ms)
-        alerts.extend(lane.release())
-
-    return _together(task.job, task.book, alerts, [_work(task, (), judged, advance)])
-
-
-def _work(
-    task: _Task, peers: Sequence[_Peer], judged: Callable[[_Judged], None], advance: Callable[[int], None]
-) -> _Part:
-    """Read everything and work on the partitions of a task.
-
-    Args:
-        task: the part of this process.
-        peers: the others, in an order in which no two wait for each other.
-        judged: takes what was judged in a round.
-        advance: called with the bytes read so far.
-    """
-    job, ours = task.job, task.partitions
-    needs = Needs(pipeline_config(job.settings, task.book), task.book, all_of_it=task.all_of_it)
-    config = needs.config
-    customers = Customers(ours, needs, strays=0 in ours, now_ms=job.now_ms)
-    judges = Judges(ours, needs)
-    news = empty_news(config.partitions)
-    blocks = _BLOCKS_EACH if peers else _BLOCKS
-    over = False
-    with closing(Reading(job.files, config.limits.max_bytes, config.topics)) as reading:
-        while True:
-            for _ in range(blocks):
-                if not over and not reading.step(customers):
-                    over = True
-                    customers.finish()
-            customers.hand_over(news)
-            if needs.full and not task.all_of_it:
-                raise _Full
-            rounds = _exchange(peers, customers, news, over=over)
-            for other in rounds:
-                for number, cells in other.cells.items():
-                    join(news[number], cells)
-            judged(list(judges.close(news, _instant(rounds))))
-            advance(reading.bytes_read)
-            if all(other.over for other in rounds):
-                break
-    return _Part(
-        customers.claims,
-        customers.oldest_ms,
-        customers.newest,
-        judges.decisions + customers.decisions,
-        customers.verdicts,
-        customers.reasons,
-        customers.refused,
-        reading.starts,
-    )
+def _once(
+    task: Task, book: RuleBook, processes: int, advance: Callable[[int], None], start: Start
+) -> Replayed:
+    lane = Ordered(len(task.partitions), book)
+    if processes == 1:
+        found = [work(task, (), lambda judged: _put(judged, lane), advance)]
+    else:
+        found = _side_by_side(task, processes, lane, advance, start)
+    return _together(task, book, lane, found)
 
 
-def _instant(rounds: Sequence[_Round]) -> int:
-    """The number of panes that are final: those that all have closed who go on, at last up to the newest event."""
-    going = [each.closed for each in rounds if not each.over]
-    return min(going) if going else max(each.newest for each in rounds) + 1
+def _put(judged: Judged, lane: Ordered) -> None:
+    for partition, claims, mark_ms in judged:
+        lane.take(partition, claims, mark_ms)
+    lane.release()
 
 
-def _exchange(peers: Sequence[_Peer], customers: Customers, news: list[Cells], *, over: bool) -> list[_Round]:
-    """Tell the others how far we are and what is theirs; how far all are, and what is ours."""
-    ours = _Round(customers.closed, customers.newest, over, {})
-    rounds = [ours]
-    for peer in peers:
-        due = {number: _due(news[number], ours) for number in peer.partitions}
-        told = ours._replace(cells={number: cells for number, cells in due.items() if cells})
-        if peer.first:
-            peer.end.send(told)
-        heard = peer.end.recv()
-        if not peer.first:
-            peer.end.send(told)
-        rounds.append(heard)
-    return rounds
-
-
-def _due(cells: Cells, ours: _Round) -> Cells:
-    """What nothing of ours can be added to any more."""
-    return {known: cells.pop(known) for known in list(cells) if ours.over or known < ours.closed}
-
-
-def _together(job: Job, book: RuleBook, alerts: list[Claim], parts: Sequence[_Part]) -> Replayed:
+def _together(task: Task, book: RuleBook, lane: Ordered, parts: Sequence[Found]) -> Replayed:
     """Everything that processes found."""
-    done = Replayed(book, alerts)
+    job = task.job
+    done = Replayed(book, lane.alerts, decisions=lane.decisions)
     for part in parts:
         for claims in part.claims.values():
             done.alerts.extend(claims)
@@ -284,16 +159,10 @@ def _together(job: Job, book: RuleBook, alerts: list[Claim], parts: Sequence[_Pa
 
 
 def _side_by_side(
-    job: Job,
-    book: RuleBook,
-    processes: int,
-    advance: Callable[[int], None],
-    start: Literal["spawn", "fork"],
-    *,
-    all_of_it: bool,
-) -> Replayed:
+    whole: Task, processes: int, lane: Ordered, advance: Callable[[int], None], start: Start
+) -> list[Found]:
     context: Any = multiprocessing.get_context(start)
-    everyone = [range(number, job.settings.partitions, processes) for number in range(processes)]
+    everyone = [whole.partitions[number::processes] for number in range(processes)]
     pairs = [(one, other) for one in range(processes) for other in range(one + 1, processes)]
     pipes: dict[tuple[int, int], tuple[_End, _End]] = {pair: context.Pipe() for pair in pairs}
     between = [end for pipe in pipes.values() for end in pipe]
@@ -303,25 +172,23 @@ def _side_by_side(
         for number in range(processes):
             end, other = context.Pipe()
             ends.append(end)
+            # In the order of pairs, which is the same for all: so no two wait for each other.
             peers = [
-                _Peer(pipes[pair][number != pair[0]], everyone[sum(pair) - number], number == pair[0])
+                Peer(pipes[pair][number != pair[0]], everyone[sum(pair) - number], number == pair[0])
                 for pair in pairs
                 if number in pair
             ]
             held = {id(peer.end) for peer in peers}
             # A fork would keep the ends of others open, and nobody would learn that somebody is gone.
             strange = [*ends, *(each for each in between if id(each) not in held)] if start == "fork" else []
-            task = _Task(job, book, everyone[number], all_of_it)
-            given = None if start == "spawn" else task.book
-            args = (other, job, given, everyone[number], all_of_it, peers, strange)
-            started.append(context.Process(target=_child, args=args, daemon=True))
+            book = whole.book if start == "fork" else None
+            task = replace(whole, partitions=everyone[number], book=book)
+            started.append(context.Process(target=_child, args=(other, task, peers, strange), daemon=True))
             started[-1].start()
             other.close()
         for each in between:
             each.close()
-        alerts: list[Claim] = []
-        parts = list(_gather(ends, started, Ordered(job.settings.partitions), alerts, advance))
-        return _together(job, book, alerts, parts)
+        return list(_gather(ends, started, lane, advance))
     finally:
         for process in started:
             process.kill()
@@ -331,12 +198,8 @@ def _side_by_side(
 
 
 def _gather(
-    ends: list[_End],
-    started: list[BaseProcess],
-    lane: Ordered,
-    alerts: list[Claim],
-    advance: Callable[[int], None],
-) -> Iterator[_Part]:
+    ends: list[_End], started: list[BaseProcess], lane: Ordered, advance: Callable[[int], None]
+) -> Iterator[Found]:
     """Put what processes judge into order, until each has said what it has at the end."""
     read = [0] * len(ends)
     left = set(range(len(ends)))
@@ -344,45 +207,34 @@ def _gather(
         for end in cast("list[_End]", wait([ends[number] for number in left])):
             number = ends.index(end)
             said = hear(end, started[number])
-            if isinstance(said, _Full):
+            if isinstance(said, Full):
                 raise said
-            if isinstance(said, _Part):
+            if isinstance(said, Found):
                 left.discard(number)
                 yield said
                 continue
-            read[number], found = said
-            for partition, claims, mark_ms in found:
-                lane.take(partition, claims, mark_ms)
-            alerts.extend(lane.release())
+            read[number], judged = said
+            _put(judged, lane)
             advance(sum(read) // len(ends))
 
 
-def _child(
-    end: _End,
-    job: Job,
-    book: RuleBook | None,
-    partitions: Sequence[int],
-    all_of_it: bool,
-    peers: Sequence[_Peer],
-    strange: Iterable[_End],
-) -> None:
+def _child(end: _End, task: Task, peers: Sequence[Peer], strange: Iterable[_End]) -> None:
     """The life of a process: after each round it says how far it is and what it judged, at last what it has."""
     for each in strange:
         each.close()
-    gc.disable()  # nothing here makes cycles, and there is much to walk through
+    gc.disable()
     read = 0
 
     def advance(so_far: int) -> None:
         nonlocal read
         read = so_far
 
-    def judged(found: _Judged) -> None:
-        end.send((read, [one for one in found if one[1] or one[2] is not None]))
+    def tell(judged: Judged) -> None:
+        end.send((read, [one for one in judged if one[1] or one[2] is not None]))
 
-    known = load_book(job.settings) if book is None else book
     with contextlib.suppress(BrokenPipeError, EOFError, ConnectionResetError, KeyboardInterrupt):
         try:
-            end.send(_work(_Task(job, known, partitions, all_of_it), peers, judged, advance))
-        except (Unreadable, _Full) as error:
+            end.send(work(task, peers, tell, advance))
+        except (Unreadable, Full) as error:
             end.send(error)
             end.recv()  # those who wait for us must not take our end for the reason

@@ -12,7 +12,7 @@ import click
 from schemas.times import format_ms
 from stream.cli.config import load_settings
 from stream.cli.files import look_for, moment_ms, on_disk, progress, summary, tell_refused
-from stream.cli.moments import DURATION
+from stream.cli.moments import DURATION, MOMENT
 from stream.cli.problems import Problem
 from stream.cli.shape import Command
 
@@ -58,6 +58,9 @@ JUDGED: Final = {"right", "wrong", "precision", "recall", "delay"}
 @click.option(
     "--now", help="Time, RFC 3339: events CX_MAX_AHEAD_MS beyond are too_early.  [default: the present]"
 )
+@click.option(
+    "--until", type=MOMENT, help="Time goes on to here after the last event: what is overdue by then is told."
+)
 @click.option("--processes", type=click.IntRange(1), help="At most so many.  [default: one a processor]")
 def test(
     rules: Path,
@@ -69,6 +72,7 @@ def test(
     as_json: bool,
     html: Path | None,
     now: str | None,
+    until: int | None,
     processes: int | None,
 ) -> None:
     """Replay history: which alerts would have gone out, when, and how good they would have been.
@@ -87,7 +91,7 @@ def test(
     with on_disk(files) as paths, progress(paths, "replaying") as advance:
         names = dict(zip(paths, files, strict=True))
         for number, book in enumerate([rules] if against is None else [rules, against]):
-            done = replayed(book, paths, now_ms, processes, advance)
+            done = replayed(book, paths, now_ms, processes, advance, until_ms=until)
             reports.append(report(done, incidents, judgements, grace))
             if number:
                 continue
@@ -139,6 +143,7 @@ def replayed(
     processes: int | None,
     advance: Callable[[int], None],
     book: RuleBook | None = None,
+    until_ms: int | None = None,
 ) -> Replayed:
     """Files through the cores, by the settings of the deployment and a rules file, or ``book`` in its place.
 
@@ -153,7 +158,7 @@ def replayed(
         job = Job(paths, load_settings(rules=rules), now_ms)
         # Nothing here has a thread when processes start: the bar has one, but is shown later.
         start: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
-        return replay(job, processes, advance, book=book, start=start)
+        return replay(job, processes, advance, book=book, until_ms=until_ms, start=start)
     except (RuleError, Unreadable, Broken) as error:
         raise Problem(str(error)) from None
     except ValueError as error:
