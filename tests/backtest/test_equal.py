@@ -85,7 +85,7 @@ def test_every_kind_of_rule_and_of_hygiene(seed: int, per_hour: float, tmp_path:
         replay(job(setup, file), least=False),
     ):
         assert replayed(done) == want
-    assert len({claim.alert for claim in done.alerts}) > 6, {claim.alert for claim in done.alerts}
+    assert len({claim.alert for claim in done.alerts}) > 5, {claim.alert for claim in done.alerts}
 
 
 @pytest.mark.parametrize("members", [2, 1000])

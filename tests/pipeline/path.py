@@ -11,15 +11,17 @@ import re
 from collections import Counter
 from random import Random
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from stream.alerting.claims import ClaimRecord, MarkRecord, decode_record, encode_record
 from stream.alerting.customer_rules import CustomerRules
+from stream.alerting.drivers import together
 from stream.alerting.events import encode_event
 from stream.alerting.lane import Lane
 from stream.alerting.rules import RuleBook
 from stream.customers import decode as decode_customer
+from stream.intake import partition_of
 from stream.measures import encode_mark, encode_partial
+from stream.measures.partials import Owners
 from stream.pipeline import CustomersChanges, CustomersPartition, MetricsPartition, PipelineConfig
 
 Table = dict[bytes, bytes]
@@ -82,6 +84,7 @@ class Path:
         self._died = False
         self._live: dict[int, Table] = {}
         self._rules = CustomerRules.of(book)
+        self._owners = Owners(together(book.metric_rules))
         self.customers: list[Table] = [{} for _ in n]
         self._panes: list[Table] = [{} for _ in n]
         self._windows: list[Table] = [{} for _ in n]
@@ -203,8 +206,8 @@ class Path:
         self._publish_alerts(cut(dies, changes.claims))
         outgoing: list[list[bytes]] = [[] for _ in self.partials]
         for partial in changes.partials:
-            key, value = encode_partial(partial)
-            outgoing[crc32(key) % len(outgoing)].append(value)
+            key, value = encode_partial(partial, self._owners)
+            outgoing[partition_of(key, len(outgoing))].append(value)
         for values in outgoing:
             values += [encode_mark(mark)[1] for mark in changes.marks]
         for values, published in zip(outgoing, self.partials, strict=True):
