@@ -92,7 +92,6 @@ REASONS: Final[Mapping[str, Mapping[str, Words]]] = MappingProxyType(
             "inhibition_ended": Words("the alert that kept it back is over, and it still fires"),
             "limit_ended": Words("its rule may tell alerts again, and it still fires"),
             "storm_ended": Words("the storm is over, and it still fires"),
-            "limit_summary": Words("what the rule's `limit` kept back, as a sum"),
             "rate_limited_summary": Words("what the rule's `limit` kept back, as a sum"),
             "storm_summary": Words("what the storm kept back, as a sum"),
         },
