@@ -144,7 +144,7 @@ def test_a_slice_on_too_few_is_shown_to_nobody(path: Path) -> None:
     assert _published(few)[VIP]["metrics"] == {}
     assert _value(_published(few)["{}"], "5m")["n"] == 9
     assert not few.claims
-    assert few.decisions == {"no_data": 1}
+    assert few.decisions == {"not_enough_replies": 1}
     [claim] = path.run(START + 1, {VIP: {"csat": [0, 1]}}).claims
     assert (claim.figures["n"], claim.figures["value"]) == (10, 0)
 
