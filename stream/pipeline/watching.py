@@ -134,13 +134,13 @@ class Watcher:
 
     def judge(self, event: Event, name: bytes, customer: Customer) -> None:
         """Take in a record that was applied just now and that ``concerned`` found worth a look."""
-        self._advance()
-        version = self._version(event.time_ms)
+        version = self._version(event.time_ms) if len(self._from) > 1 else 0
         rules, gate = self._versions[version]
         watch = self._match(rules, gate, event, customer) if rules.rules else None
         # Of records from before the rules that hold now, only those rules judge that held then, too.
         history = self._versions[max(version, self._current)][0].history
-        if history.concerned(event):
+        if history.marks and history.concerned(event):
+            self._advance()
             watch = _watch_of(customer) if watch is None else watch
             turn = self._turn(event.customer_id, customer, watch, max(version, self._current))
             turn.only = rules.history.marks if version < self._current else None
@@ -236,6 +236,7 @@ class Watcher:
             elif gate.open(rule):
                 self.outbox.tell(claim)
             else:
+                self._advance()
                 watch = _watch_of(customer) if watch is None else watch
                 told = Told(0, "", time_ms, event.event_id, SUPPRESSED, lives=False)
                 gate.tell(rule, claim, watch, told, self.outbox, self._clock_ms)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.alerting.customer_rules import CustomerRules, Match, Reason
@@ -277,6 +277,7 @@ EVENTS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(WHEN, min_size=1, max_size=8),
     st.lists(st.tuples(EVENTS, st.none() | st.integers(0, 10)), max_size=8),
