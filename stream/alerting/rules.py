@@ -6,6 +6,7 @@ Pure: the caller reads the file. The syntax is in ``docs/rules.md``.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from stream.alerting import declared
@@ -20,6 +21,7 @@ from stream.alerting.reading import Place, RuleError
 from stream.alerting.templates import ENGLISH
 from stream.alerting.when_rules import CUSTOMER_FIELDS, customer_rule
 from stream.measures.declare import Declarations
+from stream.measures.registry import REPLY_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -85,6 +87,8 @@ def load_rules(
     )
     said = _declarations(fields, limits, min_slice_n)
     rules = _rules(_items(fields, "groups"), limits)
+    # Claims about replies say who is at risk.
+    at_risk = any(isinstance(rule, MetricRule) and rule.metric in REPLY_METRICS for rule in rules)
     book = RuleBook(
         filename,
         slices,
@@ -92,7 +96,7 @@ def load_rules(
         customer_rules=tuple(rule for rule in rules if isinstance(rule, CustomerRule)),
         history_rules=tuple(rule for rule in rules if isinstance(rule, HistoryRule)),
         hygiene=hygiene,
-        declared=said,
+        declared=replace(said, at_risk=at_risk),
         language=language,
     )
     if len(book.windows) > _MOST_WINDOWS:

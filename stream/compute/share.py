@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stream.alerting.customer_rules import CustomerRules
     from stream.measures import Groupings, PaneConfig
     from stream.pipeline import CustomersChanges
+    from stream.pipeline.changes import DeadLetter
 
 P = TypeVar("P", bound=SourcePanes)
 
@@ -207,8 +208,7 @@ class Intake(Generic[P]):
         for (_, verdict), n in changes.verdicts.items():
             self.verdicts[verdict] += n
         for dead in changes.deadletters:
-            self.reasons[str(dead.reason)] += 1
-            self.refused.append(Refused(dead.record.offset, str(dead.reason), dead.detail))
+            self._refuse(dead)
         if len(self.refused) > NAMED:  # partitions take turns, so they do not come in order
             self.refused.sort(key=attrgetter("line"))
             del self.refused[NAMED:]
@@ -216,6 +216,11 @@ class Intake(Generic[P]):
             part.packed.update((name.encode(), encode_customer(c)) for name, c in part.alive.items())
             part.alive.clear()
         return changes
+
+    def _refuse(self, dead: DeadLetter) -> None:
+        """Note a line that was not taken."""
+        self.reasons[str(dead.reason)] += 1
+        self.refused.append(Refused(dead.record.offset, str(dead.reason), dead.detail))
 
 
 class Share(Intake[Collector]):
@@ -240,11 +245,11 @@ class Share(Intake[Collector]):
     ) -> None:
         windows = window_config(config.declared, config.panes.pane_ms)
         alike = Alike(Windows(0, windows, ()), instant)
-        # Few values depend on what else is known of a customer, and it is a quarter of the work.
-        profile = AT_RISK in config.declared.metrics
+        # Values do not depend on what else is known of a customer, and it is a quarter of the work.
+        spend = AT_RISK in config.declared.metrics
         config = replace(
             config,
-            customers=replace_struct(config.customers, profile=profile),
+            customers=replace_struct(config.customers, profile=False, spend=spend),
             declared=replace(config.declared, at_risk=False),
         )
 

@@ -68,7 +68,7 @@ class Contributor:
         config: limits of a customer's state.
 
     Raises:
-        ValueError: a metric is made of the customer's profile, and none is kept.
+        ValueError: a metric is made of what customers spent, and that is not kept.
     """
 
     def __init__(self, declared: Declarations, config: CustomerConfig) -> None:

@@ -135,7 +135,10 @@ def fold(  # noqa: C901, PLR0912, PLR0915 - run per event: calls would cost as m
         if time_ms > c.last_ms:  # noqa: PLR1730 - the hot path: a call costs more
             c.last_ms = time_ms
         if e.kind == PURCHASE:
-            c.purchases += 1
+            if config.spend:
+                _fold_purchase(c, e, config)
+            else:
+                c.purchases += 1
         return APPLIED
     if events > 1:
         last_ms = c.last_ms

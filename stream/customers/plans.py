@@ -80,7 +80,7 @@ class Plans:
         at_risk: Whether replies and purchases are looked at for what is at risk.
 
     Raises:
-        ValueError: a metric is made of the customer's profile, and none is kept.
+        ValueError: a metric is made of what customers spent, and that is not kept.
     """
 
     def __init__(self, declared: Declarations, config: CustomerConfig) -> None:
@@ -88,8 +88,8 @@ class Plans:
         self.of: Final[dict[str, Plan]] = {}
         self.any: Final = Plan()
         self.at_risk: Final = AT_RISK in self.wanted
-        if self.at_risk and not config.profile:
-            raise ValueError(f"{AT_RISK} needs what customers have spent: keep their profile")
+        if self.at_risk and not (config.profile or config.spend):
+            raise ValueError(f"{AT_RISK} needs what customers have spent: keep it")
         self._add_money("revenue", declared.revenue)
         self._add_money("cost", declared.cost)
         if "acquisition_spend" in self.wanted:

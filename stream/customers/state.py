@@ -53,6 +53,8 @@ class CustomerConfig(msgspec.Struct, frozen=True):
     currency: str | None = None
     #: False: only what tells duplicates apart and pairs events is kept, nothing that only signals are made of.
     profile: bool = True
+    #: False: without a profile, not what was spent either.
+    spend: bool = True
     #: References of tickets and journeys held per customer ...
     max_refs: int = 32
     #: ... and moments of each; further back they are only summed up.

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream.alerting.rules import load_rules
 from stream.customers import (
     APPLIED,
     Contributor,
@@ -171,9 +172,16 @@ def test_purchases_are_held_by_the_hour_of_two_days() -> None:
 
 
 def test_what_customers_spent_has_to_be_kept() -> None:
-    """Without their profile there is nothing to put at risk, which is said at once."""
-    with pytest.raises(ValueError, match="keep their profile"):
-        Contributor(DECLARED, CustomerConfig(profile=False))
+    """Without it there is nothing to put at risk, which is said at once; the rest of a profile is not needed."""
+    with pytest.raises(ValueError, match="keep it"):
+        Contributor(DECLARED, CustomerConfig(profile=False, spend=False))
+    told = Told(CustomerConfig(profile=False))
+    told.tell(buys(T0, 5.0))
+    given_ = told.tell(upset(T0 + 2 * DAY))
+    assert [(key, vec) for _, _, key, vec in given_] == [
+        ("value_at_risk", (1,)),
+        ("value_at_risk|EUR", (1, 50_000)),
+    ]
 
 
 def test_where_nobody_asks_nothing_is_kept() -> None:
@@ -240,3 +248,18 @@ def test_it_does_not_depend_on_how_two_topics_interleave(
     [((at_ms, dims), stats)] = sums.items()
     assert (at_ms, dims) == (newest.time_ms, (newest.segment, *NO_DIMS[1:]))
     assert stats == want
+
+
+@pytest.mark.parametrize(
+    ("rules", "kept"),
+    [
+        ("[{alert: A, metric: nps, window: 1h, below: 30}]", True),
+        ("[{alert: A, metric: revenue, window: 1h, below: 30}]", False),
+        ("[{alert: A, on: reply, when: {metric: nps, score: 0}}]", False),
+    ],
+)
+def test_it_is_kept_where_alerts_are_about_replies(rules: str, kept: bool) -> None:
+    """A window's rule on a reply metric is enough; others, or none, cost nothing."""
+    declared = load_rules(f"groups: [{{name: g, rules: {rules}}}]", "rules.yml", windows=("1h",)).declared
+    assert declared.at_risk == kept
+    assert Contributor(declared, CustomerConfig()).hears_replies == kept
