@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
@@ -120,6 +120,8 @@ class Feeds:
         while consumer is not None:
             try:
                 await self._take(await consumer.getmany(timeout_ms=_POLL_MS))
+            except ConsumerStoppedError:  # by ``stop``, in whatever order the worker's parts end
+                return
             except KafkaError as error:
                 logger.warning("%s: %s; tried again", " and ".join(topics.FEEDS), type(error).__name__)
                 await asyncio.sleep(_RETRY_S)
