@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from stream.cli.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from stream.settings import Settings
 
@@ -49,7 +49,10 @@ def ask(settings: Settings, question: Coroutine[Any, Any, _T]) -> _T:
 
 
 async def read(
-    settings: Settings, *names: str, wanted: Callable[[str, bytes, bytes | None], bool] | None = None
+    settings: Settings,
+    *names: str,
+    wanted: Callable[[str, bytes, bytes | None], bool] | None = None,
+    only: Callable[[int], Iterable[int]] = range,
 ) -> dict[str, list[Found]]:
     """Topics as they are now, partition by partition in the order of their logs.
 
@@ -57,6 +60,7 @@ async def read(
         settings: Where the broker is.
         names: Topics.
         wanted: Of topic, key and value; None: all.
+        only: Of the number of a topic's partitions, which of them are read.
 
     Raises:
         BrokerAway, KafkaError, TimeoutError: for ``ask``.
@@ -80,7 +84,7 @@ async def read(
     )
     try:
         await consumer.start()
-        sources = [TopicPartition(name, partition) for name in names for partition in range(there[name])]
+        sources = [TopicPartition(name, partition) for name in names for partition in only(there[name])]
         consumer.assign(sources)
         ends = await consumer.end_offsets(sources)
         await consumer.seek_to_beginning(*sources)

@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "rules": ("stream.cli.rules:rules", "Check rules files; put rules in place while workers run."),
     "silences": ("stream.cli.silences:silences", "Keep alerts back for some time."),
     "alerts": ("stream.cli.alerts:alerts", "What fires, and why something did or did not."),
+    "customers": ("stream.cli.customers:customers", "Who is worth keeping, and what is known of one."),
     "topics": ("stream.cli.topics:topics", "Create or check the topics on the broker."),
     "schemas": ("stream.cli.schemas:schemas", "Export the wire contracts."),
 }
