@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench import alarms, backtest, compute, latency, load, measures, rules
+from bench import alarms, backtest, compute, latency, load, measures, rules, timers
 from bench.counts import COUNTS, CUSTOMERS, TOPIC, decode_count, decode_customer
 from stream import topics
 from stream.brokers import admin
@@ -173,6 +173,7 @@ ALONE: dict[str, Callable[[], Any]] = {
     "backtest": backtest.measure,
     "alarms": alarms.measure,
     "rules": rules.measure,
+    "timers": timers.measure,
 }
 
 

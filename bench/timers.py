@@ -207,7 +207,7 @@ def when(rules: int = 100, number: int = 50_000, rounds: int = 5) -> float:
     return round(median(took) / number * 1e6, 2)
 
 
-def run(*, full: bool = True) -> dict[str, Any]:
+def measure(*, full: bool = True) -> dict[str, Any]:
     """Everything; a tenth of the size where it is to be quick."""
     return {
         "timers": memory(1_000_000 if full else 100_000),
@@ -217,4 +217,4 @@ def run(*, full: bool = True) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(), indent=1))
+    print(json.dumps(measure(), indent=1))

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     MATCHED = "matched"
     IN_COOLDOWN = "in_cooldown"
     SILENCED = "silenced"
+    SILENCE_ENDED = "silence_ended"
     QUIET_HOURS = "quiet_hours"
     CAPPED = "capped"
     RATE_LIMITED = "rate_limited"
@@ -104,8 +105,11 @@ class Gate:
         told.claim = b""
         told.status = SUPPRESSED
         contact = self._hygiene.contact if claim.action is not None else None
-        if self._silenced(claim):
+        silent_ms = self._silent_until(claim)
+        if silent_ms:
             outbox.decide(claim, Reason.SILENCED)
+            if told.lives:  # told then, if it is not over
+                told.status, told.due_ms, told.claim = DELAYED, silent_ms, encode_claim(claim)
             return
         until_ms = 0 if contact is None else quiet_until(contact.quiet, claim.as_of_ms)
         if until_ms:
@@ -131,7 +135,7 @@ class Gate:
     def tell_late(
         self, rules: Mapping[str, Rule], watch: Watch, told: Told, outbox: Outbox, clock_ms: int
     ) -> None:
-        """Tell a claim whose quiet hours are over, as of then; if its rule is gone, never."""
+        """Tell a claim of which what kept it back is over, as of then; if its rule is gone, never."""
         claim = decode_claim(told.claim)
         rule = rules.get(claim.alert)
         due_ms = told.due_ms
@@ -144,23 +148,27 @@ class Gate:
         if action is not None and action.due_by_ms is not None:
             action = replace(action, due_by_ms=action.due_by_ms + due_ms - claim.as_of_ms)
         since = claim.figures.get("delayed_from", format_ms(claim.as_of_ms))
+        contact = self._hygiene.contact
+        quiet = contact is not None and quiet_until(contact.quiet, claim.as_of_ms) == due_ms
         claim = replace(
             claim,
             id=claim_id(claim.fingerprint, "firing", due_ms, claim.id),
+            reason=claim.reason if quiet else Reason.SILENCE_ENDED.value,
             as_of_ms=due_ms,
             action=action,
             figures={**claim.figures, "delayed_from": since},
         )
         self.tell(rule, claim, watch, told, outbox, clock_ms)
 
-    def _silenced(self, claim: Claim) -> bool:
+    def _silent_until(self, claim: Claim) -> int:
+        """The end of a silence that the claim falls into; 0 where it falls into none."""
         labels: dict[str, str] | None = None
         for silence in (*self._hygiene.silences, *self._silences):
             if silence.starts_at_ms <= claim.as_of_ms < silence.ends_at_ms:
                 labels = labels_of(claim) if labels is None else labels
                 if matches(silence.matchers, labels):
-                    return True
-        return False
+                    return silence.ends_at_ms
+        return 0
 
 
 def held_out(subject: str, share: float) -> bool:

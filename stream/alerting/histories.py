@@ -55,7 +55,8 @@ class Turn:
 
     Attributes:
         customer_id: Whose.
-        last_ms: Time of the customer's newest event.
+        first_ms: Time of the customer's oldest event, from which on it is looked at every so often.
+        last_ms: Time of the newest.
         watch: What is kept; changed in place.
         signals: Works signals out, as of a moment.
         gate: What alerts have to pass.
@@ -66,6 +67,7 @@ class Turn:
     """
 
     customer_id: str
+    first_ms: int
     last_ms: int
     watch: Watch
     signals: Callable[[int], Mapping[str, Any]]
@@ -141,18 +143,21 @@ class HistoryRules:
             history = self._histories.get(trail.rule)
             if trail.due_ms and trail.due_ms <= due_ms and history is not None:
                 self._settle(history, trail, turn)
-        silent_ms = due_ms - turn.last_ms
-        due = [one for one in self._looks if silent_ms > 0 and silent_ms % one.rule.every_ms == 0]
+        age_ms = due_ms - turn.first_ms
+        due = [one for one in self._looks if age_ms > 0 and age_ms % one.rule.every_ms == 0]
         if due:
-            self._look(due, due_ms, str(due_ms), turn)
+            self._look(due, max(due_ms, turn.last_ms), str(due_ms), turn)
 
-    def next_ms(self, watch: Watch, last_ms: int, clock_ms: int) -> int:
-        """When a customer has to be looked at next; 0: never."""
+    def next_ms(self, watch: Watch, first_ms: int, clock_ms: int) -> int:
+        """When a customer has to be looked at next; 0: never.
+
+        Every so often since the first event: at a time of their own, so that not all come at once.
+        """
         due_ms = watch.due_ms
-        silent_ms = max(clock_ms - last_ms, 0)
+        age_ms = max(clock_ms - first_ms, 0)
         for one in self._looks:
             every_ms = one.rule.every_ms
-            look_ms = last_ms + (silent_ms // every_ms + 1) * every_ms
+            look_ms = first_ms + (age_ms // every_ms + 1) * every_ms
             due_ms = min(due_ms, look_ms) if due_ms else look_ms
         return due_ms
 

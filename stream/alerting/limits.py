@@ -14,6 +14,8 @@ from stream.alerting.claims import Claim, claim_id, fingerprint
 from stream.alerting.durations import duration_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream.alerting.model import Limit, Rule
     from stream.alerting.watch import Watch
 
@@ -43,10 +45,16 @@ class RateLimits:
         self._ends: dict[tuple[str, int], Rule] = {}
         self.next_ms = NEVER
 
-    def restore(self, watch: Watch, rules: dict[str, Rule], clock_ms: int) -> None:
-        """Take in what a customer remembers; before anything else."""
+    def restore(self, watch: Watch, rule_of: Callable[[str, int], Rule | None], clock_ms: int) -> None:
+        """Take in what a customer remembers; before anything else.
+
+        Args:
+            watch: of the customer.
+            rule_of: the rule of a name at a moment.
+            clock_ms: up to when all is known.
+        """
         for alert, at_ms, became in watch.limited:
-            rule = rules.get(alert)
+            rule = rule_of(alert, at_ms)
             if rule is None or rule.limit is None or _end_ms(rule.limit, at_ms) < clock_ms - self._reach_ms:
                 continue
             self._count(rule, rule.limit, at_ms, became, clock_ms)
@@ -66,8 +74,11 @@ class RateLimits:
         watch.limited.append((rule.alert, at_ms, became))
         return became == _TOLD
 
-    def summary(self) -> Claim:
-        """The summary that is due at ``next_ms``, of the first rule by name; ``next_ms`` moves on."""
+    def summary(self, rule_of: Callable[[str, int], Rule | None]) -> Claim | None:
+        """The summary that is due at ``next_ms``, of the first rule by name; ``next_ms`` moves on.
+
+        None where the rule is gone by then.
+        """
         key = min((end_ms, alert) for alert, end_ms in self._ends)
         end_ms, alert = key
         rule = self._ends.pop((alert, end_ms))
@@ -75,7 +86,7 @@ class RateLimits:
         self.next_ms = min((end for _, end in self._ends), default=NEVER)
         for old in [at for at in self._counts if at[1] < end_ms - self._reach_ms]:
             del self._counts[old]
-        return self._claim(rule, end_ms, told, left_out)
+        return None if rule_of(alert, end_ms) is None else self._claim(rule, end_ms, told, left_out)
 
     def _count(self, rule: Rule, limit: Limit, at_ms: int, became: int, clock_ms: int) -> None:
         end_ms = _end_ms(limit, at_ms)

@@ -39,7 +39,7 @@ class SequenceWalk:
     A record takes every sequence that waits for it one step on. The one that began first is the first to be
     complete, and then the others are forgotten. What it waits for may come until its time is over, at that
     very millisecond too; meanwhile no other is begun. Coming later, it ends the newest alert. A record may end
-    one and begin the next.
+    one and begin the next. Where time is over at a record's ``due_at``, one without begins nothing.
     """
 
     def __init__(self, rule: SequenceRule) -> None:
@@ -86,9 +86,9 @@ class SequenceWalk:
                 continue
             on = sorts >> one.steps & 1
             after.append(msgspec.structs.replace(one, steps=one.steps + 1) if on else one)
-        if sorts & 1:
+        if sorts & 1 and (due_ms or not self._due_at):
             over_ms = time_ms + self._within_ms
-            if self._due_at and due_ms:
+            if self._due_at:
                 over_ms = max(min(over_ms, due_ms), time_ms)
             after.append(Begun(time_ms, event_id, over_ms, 1, shown))
         complete = next((one for one in after if one.steps == self._steps), None)

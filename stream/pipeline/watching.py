@@ -162,7 +162,9 @@ class Watcher:
                 self._current += 1
                 self._scan(list(everyone()), at, due_ms, fresh=False)
             elif due_ms == self._limits.next_ms:
-                self.outbox.tell(self._limits.summary())
+                summary = self._limits.summary(self._rule)
+                if summary is not None:
+                    self.outbox.tell(summary)
             else:
                 self._go_off(*self._timers.pop(), at)
         self._arm()
@@ -182,7 +184,7 @@ class Watcher:
         """Put a watch back into its customer, who is in the index for the moment that is due next."""
         clock_ms = self._clock_ms if clock_ms is None else clock_ms
         history = self._versions[self._current][0].history
-        due_ms = history.next_ms(watch, customer.last_ms, clock_ms)
+        due_ms = history.next_ms(watch, customer.first_ms, clock_ms)
         if due_ms and (not watch.alarm_ms or due_ms < watch.alarm_ms):
             watch.alarm_ms = due_ms
             self._timers.add(due_ms, name)
@@ -206,8 +208,8 @@ class Watcher:
             customer = decode(held) if isinstance(held, bytes) else held
             watch = _watch_of(customer, keep=False)
             if fresh:
-                self._limits.restore(watch, history.rules, self._clock_ms)
-            due_ms = history.next_ms(watch, customer.last_ms, self._clock_ms)
+                self._limits.restore(watch, self._rule, self._clock_ms)
+            due_ms = history.next_ms(watch, customer.first_ms, self._clock_ms)
             gone = any(one.rule not in marks for one in watch.trails)
             gone = gone or any(one.rule and one.rule not in marks for one in watch.told)
             if gone or (due_ms and watch.alarm_ms and due_ms < watch.alarm_ms):
@@ -259,6 +261,7 @@ class Watcher:
         config, wanted = self._config.customers, rules.history.signals
         return Turn(
             customer_id,
+            customer.first_ms,
             customer.last_ms,
             watch,
             lambda at_ms: signals(customer, at_ms, config, wanted),
@@ -290,6 +293,10 @@ class Watcher:
 
     def _version(self, time_ms: int) -> int:
         return max(bisect_right(self._from, time_ms) - 1, 0)
+
+    def _rule(self, alert: str, at_ms: int) -> Rule | None:
+        """The rule of a name at a moment."""
+        return self._versions[self._version(at_ms)][0].history.rules.get(alert)
 
     def _next_version_ms(self) -> int:
         later = self._from[self._current + 1 : self._current + 2]

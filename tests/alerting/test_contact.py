@@ -169,6 +169,18 @@ def test_a_silence_keeps_an_alert_back() -> None:
     assert desk.outbox.counted["silenced"] == 3
 
 
+def test_an_alert_that_goes_on_is_told_when_its_silence_is_over() -> None:
+    """Only what may still be over waits for that; the rest is left out."""
+    silence = Silence("s", (Matcher("alertname", MatchOp.EQ, "Low"),), 10, 20, "a", "c")
+    desk = Desk(Hygiene(silences=(silence,)))
+    told = Told(7, "", 15, "e", SUPPRESSED, lives=True)
+    desk.gate.tell(RULE, _claim(15), desk.watch, told, desk.outbox, 15)
+    assert (told.status, told.due_ms) == (DELAYED, 20)
+    desk.gate.tell_late({"Low": RULE}, desk.watch, told, desk.outbox, 20)
+    (claim,) = desk.outbox.claims
+    assert (claim.starts_at_ms, claim.as_of_ms, claim.reason) == (15, 20, "silence_ended")
+
+
 def test_an_action_is_withheld_from_the_share_held_out() -> None:
     """They are told of, marked, without the action; whoever is in a small share is in a larger one."""
     people = [f"customer:{n}" for n in range(20_000)]
@@ -198,10 +210,11 @@ def test_a_limit_tells_a_partitions_share_and_then_a_summary() -> None:
     assert limits.next_ms == HOUR
     again = RateLimits(1, 2, 0)  # after a crash, from what customers remember
     for watch in watches:
-        again.restore(watch, {"Low": rule}, 0)
+        again.restore(watch, lambda _alert, _at_ms: rule, 0)
     assert again.next_ms == HOUR
-    summary = limits.summary()
-    assert summary == again.summary()
+    summary = limits.summary(lambda _alert, _at_ms: rule)
+    assert summary is not None
+    assert summary == again.summary(lambda _alert, _at_ms: rule)
     assert (summary.subject, summary.as_of_ms) == ("rule:Low", HOUR)
     assert (summary.figures["told"], summary.figures["withheld"]) == (3, 3)
     gate.tell(rule, _claim(HOUR), Watch(), _told(HOUR), outbox, HOUR)

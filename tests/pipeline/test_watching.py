@@ -307,3 +307,117 @@ def test_moments_are_bounded() -> None:
     ]
     assert run.claims[0].annotations == {"summary": "c of unknown bought nothing in 30m"}
     assert len(run.live[b"c"]) < 64 * MOST_MOMENTS + 30_000
+
+
+def touchpoints(*events: tuple[int, str, str]) -> list[Stored]:
+    """A log of minute, kind and reference, all of one customer."""
+    return [
+        Stored(
+            n,
+            T0 + minute * MINUTE,
+            b"c",
+            json.dumps(
+                {
+                    "event_id": f"e{n}",
+                    "customer_id": "c",
+                    "occurred_at": T0 + minute * MINUTE,
+                    "kind": kind,
+                    "ref": ref,
+                }
+            ).encode(),
+        )
+        for n, (minute, kind, ref) in enumerate(events)
+    ]
+
+
+def told(changes: CustomersChanges) -> list[tuple[str, str, int]]:
+    """Rule, state and minute of each claim."""
+    return [(claim.alert, claim.state, (claim.as_of_ms - T0) // MINUTE) for claim in changes.claims]
+
+
+def partition(tables: tuple[dict[bytes, bytes], dict[bytes, bytes]]) -> CustomersPartition:
+    """One under the rules of the histories, restored from its tables."""
+    return CustomersPartition(0, CONFIG, CustomerRules(book(HISTORIES)), tables[0], tables[1])
+
+
+def test_time_goes_on_where_nothing_is_sent() -> None:
+    """A topic that may still send holds the deadline; an idle one does not; with all idle the present counts."""
+    first, later = touchpoints((0, "opened", "x"), (60, "other", "x"))
+    table: dict[bytes, bytes] = {}
+    part = partition((table, {}))
+    changes = part.run([(topics.TOUCHPOINTS, [first, later])])
+    assert told(changes) == []
+    table.update(changes.customers)  # type: ignore[arg-type]
+    part.idle(topics.REPLIES)
+    changes = part.run([])
+    assert told(changes) == [("Unanswered", "firing", 20)]
+    table.update(changes.customers)  # type: ignore[arg-type]
+    assert told(part.run([])) == []
+
+    table = {}
+    part = partition((table, {}))
+    table.update(part.run([(topics.TOUCHPOINTS, [first])]).customers)  # type: ignore[arg-type]
+    for topic in topics.INPUTS:
+        part.idle(topic)
+    assert not part.tick(T0 + 20 * MINUTE)  # what is on its way may take as long as the lateness
+    assert part.tick(T0 + 21 * MINUTE)
+    assert told(part.run([])) == [("Unanswered", "firing", 20)]
+
+
+def test_a_timer_goes_off_once_over_a_restart() -> None:
+    """What is due is found again in the table, by a partition to which nothing more is sent; what was told, not."""
+    customers: dict[bytes, bytes] = {}
+    panes: dict[bytes, bytes] = {}
+    changes = partition((customers, panes)).run([(topics.TOUCHPOINTS, touchpoints((0, "opened", "x")))])
+    customers.update(changes.customers)  # type: ignore[arg-type]
+    panes.update([*changes.cells, *changes.sources])  # type: ignore[arg-type]
+    for expected in ([("Unanswered", "firing", 20)], []):
+        part = partition((customers, panes))
+        for topic in topics.INPUTS:
+            part.idle(topic)
+        assert part.tick(FAR_MS)
+        changes = part.run([])
+        assert told(changes) == expected
+        customers.update(changes.customers)  # type: ignore[arg-type]
+    before = decode(customers[b"c"])
+    assert (before.stamp_t, before.stamp_r) == (
+        0,
+        -1,
+    )  # a timer leaves the stamps alone: the later write stays
+
+
+def test_what_comes_late_takes_back_and_what_comes_after_its_time_ends() -> None:
+    """In time by its own clock, it withdraws; else it resolves, and the alert is as it was but for its end."""
+    part = partition(({}, {}))
+    part.idle(topics.REPLIES)
+    log = touchpoints(
+        (0, "opened", "x"),
+        (0, "opened", "y"),
+        (30, "other", ""),
+        (19, "resolved", "x"),
+        (40, "resolved", "y"),
+    )
+    changes = part.run([(topics.TOUCHPOINTS, log)])
+    assert told(changes) == [
+        ("Unanswered", "firing", 20),
+        ("Unanswered", "firing", 20),
+        ("Unanswered", "withdrawn", 20),
+        ("Unanswered", "resolved", 40),
+    ]
+    first, second, withdrawn, resolved = changes.claims
+    by_mark = {first.fingerprint: first, second.fingerprint: second}
+    assert by_mark[withdrawn.fingerprint].figures["ref"] == "x"
+    assert by_mark[resolved.fingerprint].figures == resolved.figures
+    assert resolved.ends_at_ms == T0 + 40 * MINUTE
+    assert [decision.reason for decision in changes.decided] == [
+        "overdue", "overdue", "late_data", "came_late",
+    ]  # fmt: skip
+
+
+def test_a_book_without_rules_on_customers_watches_nobody() -> None:
+    """Nothing is kept, and nothing is ever due."""
+    part = CustomersPartition(0, CONFIG, None, {}, {})
+    part.swap(load_rules("groups: []", "r.yml"), T0)
+    changes = part.run([(topics.TOUCHPOINTS, touchpoints((0, "opened", "x")))])
+    assert decode(dict(changes.customers)[b"c"] or b"").watch == Raw(b"\xc0")
+    assert not part.tick(FAR_MS)
