@@ -13,7 +13,6 @@ from stream.measures.value_at_risk import AT_RISK
 
 if TYPE_CHECKING:
     from stream.alerting.rules import RuleBook
-    from stream.measures.declare import Declarations
     from stream.measures.slices import Dims
     from stream.pipeline import PipelineConfig
 
