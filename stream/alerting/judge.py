@@ -341,7 +341,8 @@ class Judge:
         out.counts[done.reason] += 1
         self._note(entry, slice_key, done.reason, values, closing, out)
         standing.put(slice_key, rule.alert, entry.by, state, t_ms)
-        self._wake(slice_key, rule.alert, state, t_ms)
+        if state.phase is not Phase.INACTIVE or state.told or state.quiet_until_ms is not None:
+            self._wake(slice_key, rule.alert, state, t_ms)
 
     def _inquiry(self, entry: Entry, news: News) -> Asked:
         rule = entry.rule

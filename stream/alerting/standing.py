@@ -102,7 +102,8 @@ class Standing:
             self.states.setdefault(slice_key, {})[alert] = state
             self._by[slice_key, alert] = by
             self._ledger.put(_key(slice_key, alert), _encode((by, state)))
-            self._follow(slice_key, alert, state)
+            if (state.phase, state.episode, state.told) != (old.phase, old.episode, old.told):
+                self._follow(slice_key, alert, state)
 
     def drop(self, slice_key: str, alert: str) -> None:
         """There is no state any more."""
