@@ -162,3 +162,17 @@ def test_a_damaged_file_is_told_by_whoever_reads_it(tmp_path: Path) -> None:
     packed.write_bytes(gzip.compress(b"\n".join(found))[:-2000])
     with pytest.raises(Unreadable, match=r"a\.gz: is damaged"):
         replay(job(settings(tmp_path, RULES), packed), 2)
+
+
+def test_time_ends_with_the_newest_event_or_later(tmp_path: Path) -> None:
+    """What is overdue by a moment after it is told only where time goes on to there, with its own time."""
+    at_ms = 1_768_204_800_000
+    line = b'{"event_id":"a","customer_id":"c","occurred_at":%d,"kind":"ticket_opened","ref":"t"}' % at_ms
+    rule = "{alert: Late, expect: {after: {kind: ticket_opened}, then: {kind: ticket_resolved}, within: 1h}}"
+    setup = settings(tmp_path, f"groups: [{{name: g, rules: [{rule}]}}]")
+    file = written(tmp_path / "a.ndjson", [line])
+    hour_ms = 3_600_000
+    assert not replay(job(setup, file)).alerts
+    assert not replay(job(setup, file), until_ms=at_ms + hour_ms).alerts
+    (late,) = replay(job(setup, file), until_ms=at_ms + 2 * hour_ms).alerts
+    assert (late.alert, late.as_of_ms) == ("Late", at_ms + hour_ms)
