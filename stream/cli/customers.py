@@ -104,7 +104,8 @@ def rank(
 ) -> None:
     """Rank the customers of NDJSON files, plain or gzip, by value at risk; '-' is standard input.
 
-    Files are read as by cx compute: duplicates, late and bad records are treated as workers treat them.
+    Files are read as by cx compute, duplicates and bad records treated as workers treat them; however they are
+    sorted, no record is too late.
     """
     settings = load_settings(**({} if rules is None else {"rules": rules}))
     look_for(files)

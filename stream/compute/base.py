@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace as replace_struct
 
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from stream.pipeline.changes import DeadLetter
 
 
+_FOREVER_MS: Final = 2**60
+
+
 class Base(Intake[SourcePanes]):
     """All customers of some files, as of a moment.
 
-    Late, duplicate and bad lines are treated as workers treat them. What is later than the moment is left out as
-    if it were not in the files: nothing is behind it.
+    Duplicate and bad lines are treated as workers treat them. None is too late: a file is a whole, however it is
+    sorted. What is later than the moment is left out as if it were not in the files.
 
     Args:
         config: What decides the outcome; what only concerns metrics is not looked at.
@@ -45,7 +48,7 @@ class Base(Intake[SourcePanes]):
         quiet = replace(
             config,
             groupings=Groupings((), config.groupings.max_members),
-            panes=replace_struct(config.panes, max_ahead_ms=0),
+            panes=replace_struct(config.panes, max_ahead_ms=0, late_horizon_ms=_FOREVER_MS),
             customers=replace_struct(config.customers, profile=True),
             declared=replace(
                 config.declared, metrics=(), goals=(), experiments=(), drivers=None, at_risk=False
