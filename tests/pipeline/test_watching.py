@@ -365,7 +365,7 @@ def test_time_goes_on_where_nothing_is_sent() -> None:
 
 
 def test_a_timer_goes_off_once_over_a_restart() -> None:
-    """What is due is found again in the table, by a partition to which nothing more is sent; what was told, not."""
+    """What is due is found again in the table though nothing more is sent; what was told is not."""
     customers: dict[bytes, bytes] = {}
     panes: dict[bytes, bytes] = {}
     changes = partition((customers, panes)).run([(topics.TOUCHPOINTS, touchpoints((0, "opened", "x")))])
