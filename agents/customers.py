@@ -96,6 +96,8 @@ class CustomersAgent:
         # One log, in this order: after a crash there is a prefix of it, so the sources come last.
         await self._panes.write(partition, [*changes.cells, *changes.sources])
         self._count(partition, batches, changes, monotonic() - started)
+        if part.overdue:
+            self.lanes.poke(partition)
         return self._keep(partition, held, changes.done)
 
     def _waiting(self, partition: int, held: list[Batch]) -> list[str]:

@@ -117,6 +117,8 @@ def memory(number: int = 1_000_000) -> dict[str, Any]:
     part.tick(T0 + 48 * 3_600_000)
     began = process_time()
     told = len(part.run([]).claims)
+    while part.overdue:
+        told += len(part.run([]).claims)
     return {
         "timers": number,
         "index_bytes_per_timer": round(index / number, 1),

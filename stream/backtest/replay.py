@@ -82,6 +82,8 @@ class Customers(Intake[Kept]):
             if until_ms is not None:
                 part.core.tick(until_ms)
             self._run(part, ())  # what is due once nothing is waited for any more
+            while part.core.overdue:
+                self._run(part, ())
 
     def _run(self, part: Part[Kept], waiting: Sequence[str]) -> CustomersChanges:
         changes = super()._run(part, waiting)

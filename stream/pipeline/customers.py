@@ -62,6 +62,8 @@ __all__ = [
 
 #: Records decoded and folded at a time: their objects fit a processor's own cache, which is worth a fifth.
 CHUNK: Final = 512
+#: Customers looked at in one run without records, for a worker has heartbeats to send.
+AT_ONCE: Final = 1_000
 _NEVER: Final = 2**62
 
 
@@ -143,7 +145,12 @@ class CustomersPartition:
         if self._watch is None:
             return False
         self._watch.tick(now_ms)
-        return self._watch.due
+        return self.overdue
+
+    @property
+    def overdue(self) -> bool:
+        """Whether something is due without a record: ``run`` without any does a part of it."""
+        return self._watch is not None and self._watch.due
 
     def run(
         self, batches: Iterable[tuple[str, Sequence[SourceRecord]]], waiting: Collection[str] = ()
@@ -166,10 +173,12 @@ class CustomersPartition:
         for inlet in inlets:
             inlet.panes.begin()
         written: dict[bytes, bytes] = {}
-        self._wake(written, changes)
+        # Where time jumps, as it does from the newest record to the present, very many may be due at once.
+        self._wake(written, changes, None if inlets else AT_ONCE)
         for events in self._events(inlets, waiting, changes):
             self._fold(events, written, changes)
-        self._wake(written, changes)
+        if inlets:
+            self._wake(written, changes)
         for inlet in inlets:
             self._end(inlet, changes)
         changes.customers = list(written.items())
@@ -315,7 +324,7 @@ class CustomersPartition:
         if alive is None:
             written.update((name.encode(), encode_customer(customer)) for name, customer in touched.items())
 
-    def _wake(self, written: dict[bytes, bytes], changes: CustomersChanges) -> None:
+    def _wake(self, written: dict[bytes, bytes], changes: CustomersChanges, most: int | None = None) -> None:
         """Do what is due without a record: by time that went on, or rules that begin to hold."""
         watch = self._watch
         if watch is None:
@@ -324,7 +333,7 @@ class CustomersPartition:
         others = self._others(touched, written)
         watch.begin(others[0])
         if watch.due:
-            watch.wake(*others)
+            watch.wake(*others, most)
         changes.took(watch.take())
         if self._alive is None:
             written.update((name.encode(), encode_customer(customer)) for name, customer in touched.items())

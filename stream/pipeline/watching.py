@@ -149,15 +149,18 @@ class Watcher:
             self._keep(name, customer, watch)
             self._arm()
 
-    def wake(self, at: At, everyone: Callable[[], Iterable[Held]]) -> None:
-        """Do all that is due by now, in the order of time.
+    def wake(self, at: At, everyone: Callable[[], Iterable[Held]], most: int | None = None) -> None:
+        """Do what is due by now, in the order of time.
 
         Args:
             at: the customer of a name, to be changed and written.
             everyone: all customers by name, as objects or as written; for when other rules begin to hold.
+            most: how many at most, the rest staying due; None: all.
         """
         self._advance()
-        while (due_ms := self._next()) <= self._clock_ms:
+        left = NEVER if most is None else most
+        while left and (due_ms := self._next()) <= self._clock_ms:
+            left -= 1
             if due_ms == self._next_version_ms():
                 self._current += 1
                 self._scan(list(everyone()), at, due_ms, fresh=False)

@@ -24,6 +24,7 @@ from stream.customers import SIGNALS, CustomerConfig, decode
 from stream.measures import Groupings, PaneConfig
 from stream.measures.declare import Declarations
 from stream.pipeline import CustomersChanges, CustomersPartition, PipelineConfig
+from stream.pipeline.customers import AT_ONCE
 from tests.pipeline.path import Stored
 
 if TYPE_CHECKING:
@@ -140,6 +141,8 @@ class Run:
         for now_ms in (FAR_MS - HOUR, FAR_MS):
             self.part.tick(now_ms)
             self._publish(self.part.run([]))
+            while self.part.overdue:
+                self._publish(self.part.run([]))
         return self
 
     def net(self) -> set[tuple[str, str, int, int | None]]:
@@ -384,6 +387,35 @@ def test_a_timer_goes_off_once_over_a_restart() -> None:
         0,
         -1,
     )  # a timer leaves the stamps alone: the later write stays
+
+
+def test_when_time_jumps_what_is_due_is_done_in_parts() -> None:
+    """However many promises are broken at once, a run takes up to so many, in the order of their deadlines."""
+    customers = AT_ONCE * 2 + 10
+    log = [
+        one._replace(
+            offset=n,
+            timestamp=T0 + n,
+            key=f"c{n}".encode(),
+            value=json.dumps(
+                json.loads(one.value or b"")
+                | {"event_id": f"e{n}", "customer_id": f"c{n}", "occurred_at": T0 + n}
+            ).encode(),
+        )
+        for n, one in enumerate(touchpoints((0, "opened", "x")) * customers)
+    ]
+    table: dict[bytes, bytes] = {}
+    part = partition((table, {}))
+    table.update(part.run([(topics.TOUCHPOINTS, log)]).customers)  # type: ignore[arg-type]
+    for topic in topics.INPUTS:
+        part.idle(topic)
+    assert part.tick(FAR_MS)
+    runs = []
+    while part.overdue:
+        runs.append(part.run([]).claims)
+    assert [len(claims) for claims in runs] == [AT_ONCE, AT_ONCE, 10]
+    moments = [claim.as_of_ms for claims in runs for claim in claims]
+    assert moments == sorted(moments)
 
 
 def test_what_comes_late_takes_back_and_what_comes_after_its_time_ends() -> None:
