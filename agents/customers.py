@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
     from agents.context import Context
-    from stream.alerting.model import RuleBook, Silence
+    from stream.alerting.hygiene import Silence
+    from stream.alerting.model import RuleBook
     from stream.engine import Batch, BatchTable
     from stream.measures import Mark, Partial
     from stream.pipeline import CustomersChanges, DeadLetter

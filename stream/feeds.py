@@ -21,8 +21,8 @@ from schemas import RulesVersion, format_ms, to_ms
 from schemas import Silence as SilenceRecord
 from schemas.times import parse
 from stream import topics
+from stream.alerting.hygiene import Silence
 from stream.alerting.matching import check, parse_matcher
-from stream.alerting.model import Silence
 from stream.alerting.rules import RuleError
 from stream.brokers.security import aiokafka_security
 from stream.deployment import read_version

@@ -24,7 +24,8 @@ from stream.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stream.alerting.model import RuleBook, Silence
+    from stream.alerting.hygiene import Silence
+    from stream.alerting.model import RuleBook
 
 AT = 1_772_366_400_000
 KEPT = "slices: [[segment]]\ngroups: []"

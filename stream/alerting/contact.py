@@ -26,8 +26,9 @@ from stream.alerting.watch import DELAYED, SUPPRESSED, TOLD, Told, Watch
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from stream.alerting.hygiene import Contact, Hygiene, QuietHours, Silence
     from stream.alerting.limits import RateLimits
-    from stream.alerting.model import Contact, Hygiene, QuietHours, Rule, Silence
+    from stream.alerting.model import Rule
 
 _DAY_MINUTES: Final = 24 * 60
 _MINUTE_MS: Final = 60_000

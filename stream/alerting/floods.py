@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from stream.alerting.claims import Claim
-    from stream.alerting.model import Limit, RuleBook
+    from stream.alerting.hygiene import Limit
+    from stream.alerting.model import RuleBook
 
 LIMITED: Final = "rate_limited"
 STORM: Final = "storm"

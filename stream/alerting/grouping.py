@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stream.alerting.model import Grouped
+    from stream.alerting.hygiene import Grouped
 
 _encoder = msgspec.json.Encoder()
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from stream.alerting.goals import time_of
-from stream.alerting.matching import check, parse_matcher, show_matcher
-from stream.alerting.model import (
+from stream.alerting.hygiene import (
     Contact,
     Grouped,
     Hygiene,
@@ -19,6 +18,7 @@ from stream.alerting.model import (
     QuietHours,
     Silence,
 )
+from stream.alerting.matching import check, parse_matcher, show_matcher
 from stream.alerting.parts import LABEL, limit_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from stream.alerting.matching import matches
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from stream.alerting.model import Inhibition
+    from stream.alerting.hygiene import Inhibition
 
 
 class _Sources:

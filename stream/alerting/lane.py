@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from stream.alerting.claims import Claim, Decision, decode_claim, encode_claim
+from stream.alerting.hygiene import Silence
 from stream.alerting.ledger import Ledger
-from stream.alerting.model import RuleBook, Silence
+from stream.alerting.model import RuleBook
 from stream.alerting.telling import Telling
 
 if TYPE_CHECKING:

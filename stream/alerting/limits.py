@@ -16,7 +16,8 @@ from stream.alerting.durations import duration_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream.alerting.model import Limit, Rule
+    from stream.alerting.hygiene import Limit
+    from stream.alerting.model import Rule
     from stream.alerting.watch import Watch
 
 NEVER: Final = 2**62

@@ -11,8 +11,9 @@ from stream.alerting.model import MetricRule
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from stream.alerting.hygiene import Inhibition, Matcher
     from stream.alerting.lint_records import Said
-    from stream.alerting.model import Inhibition, Matcher, Rule, RuleBook
+    from stream.alerting.model import Rule, RuleBook
 
 
 _Labels = dict[str, str | None]

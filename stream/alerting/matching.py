@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from stream.alerting.expressions import Expression
-from stream.alerting.model import Matcher, MatchOp
+from stream.alerting.hygiene import Matcher, MatchOp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypedDict
 
-from stream.alerting.model import STAGES, ActionSpec, Limit, Severity
+from stream.alerting.hygiene import Limit
+from stream.alerting.model import STAGES, ActionSpec, Severity
 from stream.alerting.reading import Place, suggest
 from stream.alerting.templates import ENGLISH, Template, TemplateError, is_language, parse_template
 from stream.measures.slices import DIMENSIONS

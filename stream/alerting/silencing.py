@@ -9,7 +9,7 @@ from stream.alerting.matching import matches
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from stream.alerting.model import Silence
+    from stream.alerting.hygiene import Silence
 
 
 class Silencer:

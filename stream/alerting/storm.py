@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stream.alerting.model import Limit
+    from stream.alerting.hygiene import Limit
     from stream.alerting.summaries import Flood
 
 

@@ -12,7 +12,8 @@ import msgspec
 
 from stream.alerting.claims import Claim, claim_id, fingerprint
 from stream.alerting.durations import duration_text
-from stream.alerting.model import Limit, Severity
+from stream.alerting.hygiene import Limit
+from stream.alerting.model import Severity
 
 STORM_ALERT: Final = "AlertStorm"
 

@@ -30,8 +30,9 @@ from stream.alerting.told import Record, told_late
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stream.alerting.hygiene import Grouped, Silence
     from stream.alerting.ledger import Ledger
-    from stream.alerting.model import Grouped, RuleBook, Silence
+    from stream.alerting.model import RuleBook
 
 ALERT: Final = "alert/"
 GROUP: Final = "group/"

@@ -14,7 +14,8 @@ from math import exp, sqrt
 from operator import le
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stream.alerting.model import Hygiene, Kind
+from stream.alerting.hygiene import Hygiene
+from stream.alerting.model import Kind
 from stream.backtest.score import WEEK_MS
 from stream.measures import METRICS
 from stream.measures.plans import EVER, window

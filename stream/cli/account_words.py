@@ -13,7 +13,8 @@ from stream.cli.moments import roughly
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stream.alerting.model import Rule, Silence
+    from stream.alerting.hygiene import Silence
+    from stream.alerting.model import Rule
     from stream.cli.accounts import Account
 
 MOST_EVENTS: Final = 10

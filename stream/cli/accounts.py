@@ -15,7 +15,8 @@ from stream.alerting.matching import matches
 from stream.cli.asking import newest
 
 if TYPE_CHECKING:
-    from stream.alerting.model import RuleBook, Silence
+    from stream.alerting.hygiene import Silence
+    from stream.alerting.model import RuleBook
     from stream.cli.asking import Found
 
 FIRING: Final = frozenset({"firing", "amended", "no_data"})

@@ -17,7 +17,8 @@ from stream.cli.problems import Finding
 from stream.cli.shape import Group
 
 if TYPE_CHECKING:
-    from stream.alerting.model import Rule, RuleBook, Silence
+    from stream.alerting.hygiene import Silence
+    from stream.alerting.model import Rule, RuleBook
     from stream.cli.accounts import Account
     from stream.settings import Settings
 

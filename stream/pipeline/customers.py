@@ -47,7 +47,8 @@ from stream.pipeline.watching import Watcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from stream.alerting.model import RuleBook, Silence
+    from stream.alerting.hygiene import Silence
+    from stream.alerting.model import RuleBook
     from stream.pipeline.merging import Decoded
 
 __all__ = [

@@ -26,7 +26,8 @@ from stream.customers import decode, signals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from stream.alerting.model import Rule, Silence
+    from stream.alerting.hygiene import Silence
+    from stream.alerting.model import Rule
     from stream.customers import Customer
     from stream.intake import Event
     from stream.measures import SourcePanes

@@ -6,19 +6,10 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from stream.alerting.claims import AlertState, Claim, claim_id
+from stream.alerting.hygiene import Hygiene, Inhibition, Limit, Silence
 from stream.alerting.lane import Lane, LaneChanges
 from stream.alerting.matching import parse_matcher
-from stream.alerting.model import (
-    Evidence,
-    Hygiene,
-    Inhibition,
-    Kind,
-    Limit,
-    MetricRule,
-    RuleBook,
-    Severity,
-    Silence,
-)
+from stream.alerting.model import Evidence, Kind, MetricRule, RuleBook, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,20 +12,17 @@ from hypothesis import strategies as st
 
 from stream.alerting.claims import Action, Claim, decode_claim
 from stream.alerting.contact import Gate, Outbox, held_out, quiet_until
-from stream.alerting.limits import RateLimits
-from stream.alerting.model import (
-    ActionSpec,
+from stream.alerting.hygiene import (
     Contact,
-    CustomerRule,
     Hygiene,
     Limit,
     Matcher,
     MatchOp,
-    On,
     QuietHours,
-    Severity,
     Silence,
 )
+from stream.alerting.limits import RateLimits
+from stream.alerting.model import ActionSpec, CustomerRule, On, Severity
 from stream.alerting.watch import DELAYED, SUPPRESSED, TOLD, Told, Watch
 
 HOUR = 3_600_000

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from stream.alerting.claims import Claim
+from stream.alerting.hygiene import Grouped, Limit, Silence
 from stream.alerting.lane import Lane
 from stream.alerting.matching import labels_of, matches
-from stream.alerting.model import Grouped, Limit, RuleBook, Silence
+from stream.alerting.model import RuleBook
 from tests.alerting.lanes import (
     Table,
     book_of,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from stream.alerting.hygiene import Grouped, Limit
 from stream.alerting.lane import Lane
-from stream.alerting.model import Grouped, Limit
 from tests.alerting.lanes import (
     book_of,
     claim_of,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.alerting.hygiene import Matcher, MatchOp
 from stream.alerting.matching import MAX_VALUE, check, matches, parse_matcher, show_matcher
-from stream.alerting.model import Matcher, MatchOp
 
 LABELS = {"alertname": "NpsLow", "severity": "critical", "channel": "web"}
 

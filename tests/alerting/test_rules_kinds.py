@@ -6,28 +6,30 @@ from datetime import date
 
 import pytest
 
+from stream.alerting.hygiene import (
+    Contact,
+    Grouped,
+    Inhibition,
+    Limit,
+    Matcher,
+    MatchOp,
+    QuietHours,
+)
 from stream.alerting.model import (
     ActionSpec,
     BurnLine,
     BurnSpec,
     ChangeSpec,
     Check,
-    Contact,
     CountRule,
     Direction,
     Evidence,
-    Grouped,
     HistoryRule,
-    Inhibition,
     Kind,
-    Limit,
-    Matcher,
-    MatchOp,
     MetricRule,
     On,
     Op,
     Pattern,
-    QuietHours,
     RuleBook,
     SequenceRule,
     Severity,
