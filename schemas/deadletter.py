@@ -2,11 +2,18 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field
 
 from schemas.record import Wire
+
+REDRIVEN: Final = "cx-redriven"
+"""Header: how often ``cx deadletters redrive`` has sent the record again. In decimal.
+
+A record of ``cx.deadletters`` that has it beside ``topic``, ``partition`` and ``offset``, and no ``reason``, is
+no dead letter. It notes that the letter of that place was sent again, so that it is not sent twice.
+"""
 
 
 class Reason(StrEnum):

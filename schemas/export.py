@@ -56,7 +56,7 @@ _CHANNELS: Final[dict[str, tuple[str, str, str, tuple[str, ...], str]]] = {
         "send",
         "the record's own",
         ("deadletter",),
-        "Refused records, unchanged; the headers say why.",
+        "Refused records, unchanged; the headers say why. Without `reason`: one was redriven.",
     ),
     "decisions": (
         "cx.decisions",

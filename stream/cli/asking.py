@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from stream.cli.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 
     from stream.settings import Settings
 
@@ -66,6 +67,34 @@ async def read(
         BrokerAway, KafkaError, TimeoutError: for ``ask``.
         Problem: a topic is missing.
     """
+    found: dict[str, list[Found]] = {name: [] for name in names}
+    async with contextlib.aclosing(records(settings, *names, only=only)) as chunks:
+        async for chunk in chunks:
+            for record in chunk:
+                key = record.key or b""
+                if wanted is None or wanted(record.topic, key, record.value):
+                    found[record.topic].append(Found(key, record.value, record.timestamp))
+    return found
+
+
+async def records(
+    settings: Settings,
+    *names: str,
+    only: Callable[[int], Iterable[int]] = range,
+    since_ms: int | None = None,
+) -> AsyncGenerator[list[Any]]:
+    """As ``read``, but aiokafka's own records, headers and all, as they come; nothing is kept.
+
+    Args:
+        settings: Where the broker is.
+        names: Topics.
+        only: Of the number of a topic's partitions, which of them are read.
+        since_ms: Records older than this may be left out, where the broker can find the place.
+
+    Raises:
+        BrokerAway, KafkaError, TimeoutError: for ``ask``.
+        Problem: a topic is missing.
+    """
     from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415
 
     from stream.brokers import admin  # noqa: PLC0415
@@ -74,7 +103,9 @@ async def read(
     there = await admin.partitions(settings.brokers, aiokafka_security(settings))
     if missing := [name for name in names if name not in there]:
         raise Problem(f"{', '.join(missing)}: no such topic; create what is missing with: cx topics create")
-    found: dict[str, list[Found]] = {name: [] for name in names}
+    sources = [TopicPartition(name, partition) for name in names for partition in only(there[name])]
+    if not sources:
+        return
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.brokers,
         group_id=None,
@@ -84,23 +115,33 @@ async def read(
     )
     try:
         await consumer.start()
-        sources = [TopicPartition(name, partition) for name in names for partition in only(there[name])]
         consumer.assign(sources)
         ends = await consumer.end_offsets(sources)
         await consumer.seek_to_beginning(*sources)
-        left = set(sources)
-        async with asyncio.timeout(_SECONDS):
-            while left := {source for source in left if await consumer.position(source) < ends[source]}:
-                for source, records in (await consumer.getmany(*left, timeout_ms=_POLL_MS)).items():
-                    found[source.topic] += [
-                        Found(record.key or b"", record.value, record.timestamp)
-                        for record in records
-                        if record.offset < ends[source]
-                        and (wanted is None or wanted(source.topic, record.key or b"", record.value))
-                    ]
+        if since_ms is not None:
+            places = await consumer.offsets_for_times(dict.fromkeys(sources, since_ms))
+            for source, place in places.items():
+                if place is not None:  # the embedded broker never finds one
+                    consumer.seek(source, place.offset)
+        while chunk := await _next(consumer, ends):
+            yield chunk
     finally:
         await consumer.stop()
-    return found
+
+
+async def _next(consumer: Any, ends: dict[Any, int]) -> list[Any]:
+    """What comes next before the ends; empty when they are reached."""
+    async with asyncio.timeout(_SECONDS):
+        while left := [source for source in ends if await consumer.position(source) < ends[source]]:
+            found = await consumer.getmany(*left, timeout_ms=_POLL_MS)
+            if chunk := [
+                record
+                for source, records in found.items()
+                for record in records
+                if record.offset < ends[source]
+            ]:
+                return chunk
+    return []
 
 
 async def write(settings: Settings, topic: str, records: list[tuple[bytes, bytes | None]]) -> None:

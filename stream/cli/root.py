@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "silences": ("stream.cli.silences:silences", "Keep alerts back for some time."),
     "alerts": ("stream.cli.alerts:alerts", "What fires, and why something did or did not."),
     "customers": ("stream.cli.customers:customers", "Who is worth keeping, and what is known of one."),
+    "deadletters": ("stream.cli.deadletters:deadletters", "Look at refused records; send them again."),
     "topics": ("stream.cli.topics:topics", "Create or check the topics on the broker."),
     "schemas": ("stream.cli.schemas:schemas", "Export the wire contracts."),
 }

@@ -14,11 +14,12 @@ from stream.cli.problems import Problem
 from stream.intake import route
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _ANSWER_SECONDS: Final = 10.0
 _DELIVERY_MS: Final = 60_000
 _FLUSH_SECONDS: Final = 65.0
+_BY_KEY: Final = -1  # librdkafka's RD_KAFKA_PARTITION_UA
 
 
 class Refusal(StrEnum):
@@ -75,14 +76,38 @@ class Sender:
         return self.put(self._topic or (topics.REPLIES if reply else topics.TOUCHPOINTS), key, line)
 
     def put(
-        self, topic: str, key: bytes | None, value: bytes, timestamp_ms: int | None = None
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp_ms: int | None = None,
+        *,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+        partition: int | None = None,
+        then: Callable[[], None] | None = None,
     ) -> Refusal | None:
-        """Queue any bytes; waits when the queue is full. Without a timestamp it is the time of sending."""
+        """Queue any bytes; waits when the queue is full.
+
+        Without a timestamp it is the time of sending; without a partition it is the key's. ``then`` is called
+        once the broker has it.
+        """
         stamp = timestamp_ms or 0  # 0: librdkafka takes the time of sending
+
+        def delivered(error: KafkaError | None, message: Any) -> None:
+            self._on_delivery(error, message)
+            if error is None and then is not None:
+                then()
+
         while True:
             try:
                 self._producer.produce(
-                    topic, value=value, key=key, on_delivery=self._on_delivery, timestamp=stamp
+                    topic,
+                    value=value,
+                    key=key,
+                    headers=list(headers),
+                    partition=_BY_KEY if partition is None else partition,
+                    on_delivery=self._on_delivery if then is None else delivered,
+                    timestamp=stamp,
                 )
             except BufferError:
                 self._producer.poll(0.1)
