@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from stream.alerting.hygiene import EVERY_LABEL
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,6 +22,8 @@ _encoder = msgspec.json.Encoder()
 
 def group_of(grouped: Grouped, labels: Mapping[str, str]) -> str:
     """The group's name: its labels as JSON, in the order of ``by``; an absent label is empty."""
+    if grouped.by == (EVERY_LABEL,):
+        return _encoder.encode(dict(sorted(labels.items()))).decode()
     return _encoder.encode({label: labels.get(label, "") for label in grouped.by}).decode()
 
 

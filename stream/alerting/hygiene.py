@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,16 @@ class Contact:
     quiet: QuietHours | None
 
 
+EVERY_LABEL: Final = "..."
+"""What Alertmanager writes for all labels there are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """Alerts of equal ``by`` labels are told together: the first waits ``wait_ms``, then every ``interval_ms``."""
+    """Alerts of equal ``by`` labels are told together: the first waits ``wait_ms``, then every ``interval_ms``.
+
+    ``by`` of ``EVERY_LABEL`` alone: each alert by itself.
+    """
 
     by: tuple[str, ...]
     wait_ms: int

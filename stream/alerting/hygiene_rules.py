@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from stream.alerting.goals import time_of
 from stream.alerting.hygiene import (
+    EVERY_LABEL,
     Contact,
     Grouped,
     Hygiene,
@@ -217,10 +218,13 @@ def _route(place: Place) -> tuple[Grouped, int]:
     for item in (
         fields["group_by"].items("a list of labels such as [alertname]") if "group_by" in fields else []
     ):
-        label = _label(item, item.text())
+        name = item.text()
+        label = name if name == EVERY_LABEL else _label(item, name)
         if label in by:
             raise item.error(f"{label} is named twice")
         by.append(label)
+    if EVERY_LABEL in by and len(by) > 1:
+        raise fields["group_by"].error(f"{EVERY_LABEL!r} is all labels; name no others beside it")
     grouped = Grouped(
         tuple(by) if "group_by" in fields else ("alertname",),
         fields["group_wait"].duration() if "group_wait" in fields else _WAIT_MS,

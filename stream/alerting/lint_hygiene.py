@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemas import format_ms
+from stream.alerting.hygiene import EVERY_LABEL
 from stream.alerting.matching import matches, show_matcher
 from stream.alerting.model import MetricRule
 
@@ -34,7 +35,7 @@ def hygiene_remarks(book: RuleBook, now_ms: int) -> Iterator[Said]:
         for field, problem in _of_inhibition(inhibition, labelled):
             yield inhibition.line, None, field, problem
     for label in hygiene.grouped.by if hygiene.grouped is not None else ():
-        if rules and not any(label in labels for labels in labelled):
+        if rules and label != EVERY_LABEL and not any(label in labels for labels in labelled):
             yield lines.get("route", 1), None, "route.group_by", f"no alert of this file has a label {label}"
     of_customers = [rule for rule in rules if not isinstance(rule, MetricRule)]
     for name, said in (("contact", hygiene.contact is not None), ("hold_out", hygiene.hold_out > 0)):

@@ -252,6 +252,8 @@ def _drivers(place: Place, metric: str, grouping: tuple[str, ...]) -> tuple[str,
         )
     check_slice(place, metric, names)
     for name in names:
+        if name == "topic":
+            raise place.error("topic is no driver: a reply with several topics would count in each of them")
         if name in grouping:
             raise place.error(f"{name} is in the rule's own slices already; name another dimension")
     if not 1 <= len(names) <= _MOST_DRIVERS:

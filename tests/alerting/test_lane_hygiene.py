@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.alerting.hygiene import Grouped, Limit
+from stream.alerting.hygiene import EVERY_LABEL, Grouped, Limit
 from stream.alerting.lane import Lane
 from tests.alerting.lanes import (
     book_of,
@@ -206,6 +206,15 @@ def test_a_group_waits_for_others_and_then_tells_them_together() -> None:
     ]
     assert [each.id for each in first[:2]] == [claim.id for claim in claims[:2]]
     assert lines(played(lane, [], 340)) == ["60 a firing first_crossing"]
+
+
+def test_by_all_labels_every_alert_is_a_group() -> None:
+    """Each waits for nobody but itself, whatever has the same name; it has a turn of its own."""
+    lane = Lane([0], book_of(grouped=Grouped((EVERY_LABEL,), wait_ms=30, interval_ms=300)))
+    claims = [claim_of("a", 10, labels={"segment": "one"}), claim_of("a", 25, labels={"segment": "two"})]
+    assert lines(played(lane, claims, 40)) == ["10 a firing first_crossing"]
+    (second,) = played(lane, [], 55)
+    assert second.group == '{"alertname":"a","segment":"two","severity":"warning"}'
 
 
 def test_what_is_over_before_its_group_has_its_turn_is_not_told() -> None:

@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from stream.alerting.hygiene import (
+    EVERY_LABEL,
     Contact,
     Grouped,
     Inhibition,
@@ -245,6 +246,12 @@ def test_a_route_says_how_often_rules_are_told_again() -> None:
     assert book.hygiene.grouped == Grouped(("segment",), 10_000, 300_000)
     assert book.metric_rules[0].renotify_ms == 14_400_000
     assert _metric("metric: nps, window: 1h, below: 3, renotify: 1h", route).renotify_ms == 3_600_000
+
+
+def test_a_route_by_all_labels_has_a_group_for_every_alert() -> None:
+    """`'...'` is what Alertmanager writes for it."""
+    grouped = _book("metric: nps, window: 1h, below: 3", "route: {group_by: ['...']}").hygiene.grouped
+    assert grouped == Grouped((EVERY_LABEL,), 30_000, 300_000)
 
 
 def test_a_promise_is_due_at_its_own_time() -> None:

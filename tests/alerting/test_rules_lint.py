@@ -158,6 +158,7 @@ HYGIENE = [
         ["inhibit.equal: no alert that fits the target has a label segment"],
     ),
     ("route: {group_by: [alertname, team]}", []),
+    ("route: {group_by: ['...']}", []),
     ("route: {group_by: [region]}", ["route.group_by: no alert of this file has a label region"]),
     (
         "contact: {per_customer: 2, within: 7d}",

@@ -99,6 +99,7 @@ RULES = [
     (BELOW + "keep_firing: soon  # <-", "keep_firing", "must be a duration"),
     (BELOW + "drivers: []  # <-", "drivers", "must name 1 to 4 dimensions"),
     (BELOW + "by: [segment]\ndrivers: [segment]  # <-", "drivers", "own slices already"),
+    (BELOW + "drivers: [channel, topic]  # <-", "drivers", "topic is no driver"),
     ("metric: revenue\nwindow: 1h\nbelow: 3\ndrivers: [channel]  # <-", "drivers", "no mean"),
     (BELOW + "limit: 20  # <-", "limit", "alerts and per"),
     (BELOW + "limit: {alerts: 0, per: 1h}  # <-", "limit.alerts", "between 1 and"),
@@ -227,6 +228,8 @@ FILES = [
     ("hold_out: 0.1  # <-", "hold_out", "a mapping with share"),
     ("hold_out: {share: 1}  # <-", "hold_out.share", "below 1"),
     ("route: {group_by: alertname}  # <-", "route.group_by", "a list of labels"),
+    ("route: {group_by: [..., segment]}  # <-", "route.group_by", "'...' is all labels"),
+    ("route: {group_by: [se-gment]}  # <-", "route.group_by[0]", "letters, digits and _ only"),
     ("route: {group_wait: 30}  # <-", "route.group_wait", "lacks its unit"),
     ("storm: {alerts: 50}  # <-", "storm.per", "missing"),
 ]
