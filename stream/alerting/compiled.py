@@ -25,6 +25,8 @@ _BUYING: Final = frozenset(
     {"frequency", "recency_days", "days_since_first_purchase", "spend", "mean_spend", "currencies", "p_alive",
      "expected_purchases", "expected_value"}
 )  # fmt: skip
+#: Signals that take more to work out than others.
+_COMPUTED: Final = frozenset({"churn_probability", "p_alive", "expected_purchases", "expected_value"})
 SPOKEN: Final = (None, *_TICKETS, "purchase", "")
 """Kinds of records that tell on signals of their own: None is a reply, "" any other kind."""
 
@@ -41,7 +43,7 @@ class History(NamedTuple):
 
 
 class Looking(NamedTuple):
-    """A rule over signals; ``mark`` as of ``History``."""
+    """A rule over signals; ``mark`` as of ``History``. Of its tests the cheapest come first."""
 
     mark: int
     rule: SignalRule
@@ -82,9 +84,10 @@ def compiled(rule: SequenceRule | CountRule) -> History:
 
 def looking(rule: SignalRule) -> Looking:
     """A rule over signals, ready."""
-    tests = tuple((test.field.removeprefix(SIGNAL), check_of(test)) for test in rule.tests)
+    tests = [(test.field.removeprefix(SIGNAL), check_of(test)) for test in rule.tests]
+    tests.sort(key=lambda test: test[0] in _COMPUTED)
     said = [[test.field, str(test.op), plain(test.operand)] for test in rule.tests]
-    return Looking(_mark(rule, said), rule, tests)
+    return Looking(_mark(rule, said), rule, tuple(tests))
 
 
 def _mark(rule: HistoryRule, said: list[Any]) -> int:

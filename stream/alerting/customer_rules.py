@@ -65,6 +65,7 @@ class CustomerRules:
         self.history: Final = HistoryRules(book)
         self.empty: Final = not (book.customer_rules or book.history_rules)
         self._over_time = bool(book.history_rules)
+        self._looks = self.history.looks
         self._cooldowns = {rule.alert: rule.cooldown_ms for rule in book.customer_rules}
         self._on = {rule.alert: rule.on for rule in book.customer_rules}
         compiled = [_when(rule) for rule in book.customer_rules]
@@ -91,6 +92,8 @@ class CustomerRules:
 
     def concerned(self, event: EventLike) -> bool:
         """Whether some rule has to look closer; False for most records, at the cost of one look-up."""
+        if self._looks:
+            return True
         return bool(self._index.likely(event)) or (self._over_time and self.history.concerned(event))
 
     def remember(self, fired: Mapping[str, int], matches: Iterable[Match], time_ms: int) -> dict[str, int]:

@@ -104,7 +104,7 @@ class HistoryRules:
             for bit, pattern in enumerate(patterns_of(one.rule))
         )
         self.signals: Final = frozenset(name for one in self._looks for name, _ in one.tests)
-        self._moved_by = {kind: self._moved(kind) for kind in SPOKEN}
+        self._moved_by = {kind: self._told_on(kind) for kind in SPOKEN}
 
     @property
     def looks(self) -> bool:
@@ -125,11 +125,26 @@ class HistoryRules:
             self._take(self._histories[mark], sorts, event, turn)
         if turn.watch.trails:
             _forget(turn)
-        kind = event.kind
-        looks = self._moved_by.get(kind)
-        looks = self._moved_by[""] if looks is None else looks
+        looks = self._moved(event)
         if looks:
             self._look(looks, max(event.time_ms, turn.last_ms), event.event_id, turn)
+
+    def tells_nothing(self, event: EventLike, signal: Callable[[str], Any]) -> bool:
+        """Whether ``note`` comes to nothing where neither histories are kept of a customer, nor alerts.
+
+        Args:
+            event: A record of the customer.
+            signal: Works one signal out, after the record.
+        """
+        if self._index.likely(event):
+            return False
+        for _, _, tests in self._moved(event):
+            for name, passes in tests:
+                if not passes(signal(name)):
+                    break
+            else:
+                return False
+        return True
 
     def due(self, due_ms: int, turn: Turn) -> None:
         """Do what is due by now: ``due_ms`` is the moment ``next_ms`` has said."""
@@ -175,7 +190,12 @@ class HistoryRules:
             watch.told.remove(told)
         watch.trails = trails
 
-    def _moved(self, kind: str | None) -> tuple[Looking, ...]:
+    def _moved(self, event: EventLike) -> tuple[Looking, ...]:
+        """The rules on whose signals a record may tell."""
+        looks = self._moved_by.get(event.kind)
+        return self._moved_by[""] if looks is None else looks
+
+    def _told_on(self, kind: str | None) -> tuple[Looking, ...]:
         """The rules on whose signals a record of a kind may tell; None: a reply, "": any other kind."""
         return tuple(one for one in self._looks if any(tells(kind, name) for name, _ in one.tests))
 

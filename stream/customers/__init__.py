@@ -6,7 +6,7 @@ from .contribute import Contributor, Telling
 from .fold import APPLIED, DUPLICATE, REPLAYED, TOPIC_CODES, fold, was_applied
 from .identity import customer_hash
 from .risk import PRIOR, Churn, churn_probability
-from .signals import SIGNALS, signals
+from .signals import SIGNALS, signal, signals
 from .state import Customer, CustomerConfig, decode, encode, stamp_of
 from .value import ValueModel
 
@@ -28,6 +28,7 @@ __all__ = [
     "decode",
     "encode",
     "fold",
+    "signal",
     "signals",
     "stamp_of",
     "was_applied",

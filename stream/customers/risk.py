@@ -28,7 +28,7 @@ _PROMOTER_MIN: Final = 9
 _SATISFIED_PLACE: Final = 75.0
 _EFFORT_PLACE: Final = 50.0
 #: A score older than this says nothing about leaving any more.
-_SCORE_DAYS: Final = 90.0
+SCORE_DAYS: Final = 90
 
 
 class Churn(NamedTuple):
@@ -44,30 +44,59 @@ def churn_probability(signals: Mapping[str, float | None]) -> Churn:
     Args:
         signals: as ``signals`` gives them.
     """
+    added = reasons_of(
+        signals["silence_ratio"],
+        _fresh(signals, "last_nps", "days_since_nps"),
+        _fresh(signals, "last_csat_place", "days_since_csat"),
+        _fresh(signals, "last_ces_place", "days_since_ces"),
+        signals["open_tickets"],
+        signals["reopened_tickets"],
+    )
+    reasons = sorted(added.items(), key=lambda item: (-item[1], item[0]))
+    return Churn(probability(added), tuple(reasons))
+
+
+def probability(added: Mapping[str, float]) -> float:
+    """The probability that reasons come to, 0..1."""
+    return 1.0 / (1.0 + exp(-(PRIOR["base"] + sum(added.values()))))
+
+
+def reasons_of(
+    silence: float | None,
+    nps: float | None,
+    csat: float | None,
+    ces: float | None,
+    open_tickets: float | None,
+    reopened_tickets: float | None,
+) -> dict[str, float]:
+    """What each reason there is adds to the log-odds.
+
+    Args:
+        silence: ``silence_ratio``.
+        nps: the newest nps score; None where it is older than ``SCORE_DAYS``, as with the next two.
+        csat: the newest csat score as 0..100.
+        ces: the newest ces score as 0..100.
+        open_tickets: how many are open.
+        reopened_tickets: how many were reopened.
+    """
     added: dict[str, float] = {}
-    silence = signals["silence_ratio"]
     if silence is not None and silence > 1.0:
         added["silence"] = PRIOR["silence"] * min(_SILENCE_MAX, log2(silence))
-    nps = _fresh(signals, "last_nps", "days_since_nps")
     if nps is not None and nps <= _DETRACTOR_MAX:
         added["detractor"] = PRIOR["detractor"]
     elif nps is not None and nps >= _PROMOTER_MIN:
         added["promoter"] = PRIOR["promoter"]
-    csat = _fresh(signals, "last_csat_place", "days_since_csat")
     if csat is not None and csat < _SATISFIED_PLACE:
         added["dissatisfied"] = PRIOR["dissatisfied"]
-    ces = _fresh(signals, "last_ces_place", "days_since_ces")
     if ces is not None and ces < _EFFORT_PLACE:
         added["effort"] = PRIOR["effort"]
-    for name, cap in (("open_tickets", _OPEN_MAX), ("reopened_tickets", _REOPENED_MAX)):
-        count = signals[name]
-        if count:
-            added[name] = PRIOR[name] * min(cap, count)
-    odds = PRIOR["base"] + sum(added.values())
-    reasons = sorted(added.items(), key=lambda item: (-item[1], item[0]))
-    return Churn(1.0 / (1.0 + exp(-odds)), tuple(reasons))
+    if open_tickets:
+        added["open_tickets"] = PRIOR["open_tickets"] * min(_OPEN_MAX, open_tickets)
+    if reopened_tickets:
+        added["reopened_tickets"] = PRIOR["reopened_tickets"] * min(_REOPENED_MAX, reopened_tickets)
+    return added
 
 
 def _fresh(signals: Mapping[str, float | None], name: str, age: str) -> float | None:
     days = signals[age]
-    return signals[name] if days is not None and days <= _SCORE_DAYS else None
+    return signals[name] if days is not None and days <= SCORE_DAYS else None

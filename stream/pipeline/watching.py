@@ -21,11 +21,12 @@ from stream.alerting.limits import RateLimits
 from stream.alerting.rules import RuleBook
 from stream.alerting.timers import NEVER, Timers
 from stream.alerting.watch import DELAYED, NOTHING, SUPPRESSED, Told, Watch, read_watch
-from stream.customers import decode, signals
+from stream.customers import decode, signal, signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from stream.alerting.histories import HistoryRules
     from stream.alerting.hygiene import Silence
     from stream.alerting.model import Rule
     from stream.customers import Customer
@@ -140,7 +141,11 @@ class Watcher:
         watch = self._match(rules, gate, event, customer) if rules.rules else None
         # Of records from before the rules that hold now, only those rules judge that held then, too.
         history = self._versions[max(version, self._current)][0].history
-        if history.marks and history.concerned(event):
+        if (
+            history.marks
+            and history.concerned(event)
+            and (watch is not None or not self._nothing_new(history, event, customer))
+        ):
             self._advance()
             watch = _watch_of(customer) if watch is None else watch
             turn = self._turn(event.customer_id, customer, watch, max(version, self._current))
@@ -149,6 +154,17 @@ class Watcher:
         if watch is not None:
             self._keep(name, customer, watch)
             self._arm()
+
+    def _nothing_new(self, history: HistoryRules, event: Event, customer: Customer) -> bool:
+        """Whether a record changes neither what is kept of its customer nor when to look at it next.
+
+        It is so with nearly all records, even where every one of them tells on some signal.
+        """
+        watch = _watch_of(customer)
+        if not watch.alarm_ms or watch.trails or watch.told or event.time_ms <= customer.first_ms:
+            return False
+        at_ms, config = max(event.time_ms, customer.last_ms), self._config.customers
+        return history.tells_nothing(event, lambda name: signal(customer, at_ms, config, name))
 
     def wake(self, at: At, everyone: Callable[[], Iterable[Held]], most: int | None = None) -> None:
         """Do what is due by now, in the order of time.
