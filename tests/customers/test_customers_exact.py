@@ -15,9 +15,11 @@ from stream.customers import (
     SIGNALS,
     Customer,
     CustomerConfig,
+    churn_probability,
     decode,
     encode,
     fold,
+    signal,
     signals,
     stamp_of,
     was_applied,
@@ -75,6 +77,17 @@ def same(got: dict[str, float | int | None], want: dict[str, float | None]) -> N
     assert set(want) == set(SIGNALS) - MODELLED
     for name, value in want.items():
         assert got[name] == (None if value is None else pytest.approx(value, rel=1e-12, abs=1e-12)), name
+
+
+@unhurried
+@given(records(), st.sampled_from((0, 1000, DAY, 9 * DAY, 90 * DAY, 91 * DAY)))
+def test_one_signal_is_what_all_of_them_say(arrived: list[Record], later: int) -> None:
+    """A signal worked out by itself is the same, and the churn probability is that of the others."""
+    c, _ = run(arrived, CONFIG)
+    now = c.last_ms + later
+    known = signals(c, now, CONFIG)
+    assert {name: signal(c, now, CONFIG, name) for name in SIGNALS} == known
+    assert known["churn_probability"] == (churn_probability(known).value if c.events else None)
 
 
 @unhurried
