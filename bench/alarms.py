@@ -22,6 +22,7 @@ TOGETHER: Final = 25  # slices of one partition; alerts of a rule with fdr are c
 ASKED: Final = 10_000  # replies between two false alarms of `change`
 FDR: Final = 0.1
 POINTS: Final = (5, 10, 20, 30)
+ENOUGH: Final = 0.95  # of the slices must be told of a drop for a mean delay
 
 #: Lines of the rules on a line: so many points below the usual value, and at it, which is the worst case.
 BELOW: Final = {"csat": 10, "nps": 20, "loyalty": 10}
@@ -105,19 +106,23 @@ def unchanged(world: World, days: float, on_line: bool, slices: int, seed: int) 
 def fell(
     world: World, points: float, before: int, after: int, slices: int, seed: int
 ) -> dict[str, list[int | None]]:
-    """Rule -> of every slice, replies from a drop to its alert; None: none in time, or one that began before."""
+    """Rule -> of every slice that was quiet at a drop, replies from there to its alert; None: none in time.
+
+    It ends when all are told by ``change``; of rules that take longer some are never seen.
+    """
     run = Slices(world, slices, rules(world, on_line=False), seed)
-    for number in range(PAST_HOURS):
-        run.hour(number, coarse=True)
     begins = PAST_HOURS + before
     begins_ms = (START_HOUR + begins) * HOUR_MS
     segments = {key.split('"')[3]: key for key in run.keys}
     first: dict[tuple[str, str], int | None] = {}
     firing: set[tuple[str, str]] = set()
-    for number in range(PAST_HOURS, begins + after):
+    fired: frozenset[tuple[str, str]] = frozenset()
+    for number in range(begins + after):
         if number == begins:
-            first.update(dict.fromkeys(firing))
-        for claim in run.hour(number, points if number >= begins else 0.0):
+            fired = frozenset(firing)
+            first.update(dict.fromkeys(fired))
+        claims = run.hour(number, points if number >= begins else 0.0, coarse=number < PAST_HOURS)
+        for claim in claims:
             at = (claim.alert, claim.labels["segment"])
             if claim.state == "resolved":
                 firing.discard(at)
@@ -129,8 +134,10 @@ def fell(
                     first.setdefault(at, heard)
         if sum(alert == "Change" for alert, _ in first) == slices:
             break
-    alerts = {alert for alert, _ in first}
-    return {alert: [first.get((alert, segment)) for segment in segments] for alert in sorted(alerts)}
+    return {
+        alert: [first.get((alert, each)) for each in segments if (alert, each) not in fired]
+        for alert in ("Change", "Plain", "Interval", "Anytime")
+    }
 
 
 def measure(seeds: int = 50) -> dict[str, Any]:
@@ -175,7 +182,7 @@ def measure(seeds: int = 50) -> dict[str, Any]:
                 for alert, each in future.result().items():
                     found.setdefault(alert, []).extend(each)
             row = {"metric": metric, "traffic": name, "points": points}
-            rows.append(row | _late(metric, points, found, fallen, quiet[f"{metric}, {name}"]))
+            rows.append(row | _late(metric, points, found, quiet[f"{metric}, {name}"]))
             _say(f"{metric}, {name}, {points} points")
     return {"seeds": seeds, "asked": ASKED, "no_change": quiet, "drops": rows}
 
@@ -204,28 +211,31 @@ def _quiet(counts: list[Count], days: float) -> dict[str, Any]:
 
 
 def _late(
-    metric: str, points: float, found: dict[str, list[int | None]], seeds: int, quiet: dict[str, Any]
+    metric: str, points: float, found: dict[str, list[int | None]], quiet: dict[str, Any]
 ) -> dict[str, Any]:
     before, after = ANSWERS[metric].chances, chances_of(metric, points)
     # With no false alarm seen at all the rate is below one in all replies: as if there had been one.
     seen = quiet["replies"] / max(1, quiet["alerts"].get("Change", 0))
     known = cusum.delay(cusum.tuned(before, after, ASKED))
     rarer = cusum.delay(cusum.tuned(before, after, seen))
-    told = [delay for delay in found.get("Change", []) if delay is not None]
-    result: dict[str, Any] = {
-        "detected": _digits(len(told) / seeds),
-        "cusum": _digits(known),
-        "cusum_at_rate_seen": _digits(rarer),
+    result = {alert: _delay(delays) for alert, delays in found.items()}
+    row = {**result.pop("Change", {}), "cusum": _digits(known), "cusum_at_rate_seen": _digits(rarer)}
+    if row.get("detected", 0) >= ENOUGH:  # the mean of those that were found early would flatter
+        row["ratio"] = _digits(row["delay"] / known)
+        row["ratio_at_rate_seen"] = _digits(row["delay"] / rarer)
+    return row | {"others": result}
+
+
+def _delay(delays: list[int | None]) -> dict[str, float]:
+    told = [delay for delay in delays if delay is not None]
+    if not told:
+        return {"slices": len(delays), "detected": 0.0}
+    return {
+        "slices": len(delays),
+        "detected": _digits(len(told) / len(delays)),
+        "delay": _digits(fmean(told)),
+        "median": median(told),
     }
-    if told:
-        result |= {"delay": _digits(fmean(told)), "median": median(told)}
-        result |= {"ratio": _digits(fmean(told) / known), "ratio_at_rate_seen": _digits(fmean(told) / rarer)}
-    result["others"] = {
-        alert: {"detected": _digits(len(times) / seeds), "delay": _digits(fmean(times))}
-        for alert, each in found.items()
-        if alert != "Change" and (times := [d for d in each if d is not None])
-    }
-    return result
 
 
 def _digits(value: float) -> float:
