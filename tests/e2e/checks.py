@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
 #: Of ``traffic.RULES``.
-GROUPINGS = [("segment",), ("touchpoint", "channel"), ("channel",)]
+GROUPINGS = [("segment",), ("touchpoint", "channel"), ("channel",), ("segment", "channel")]
 
 
 #: What is computed offline; of the others the tests compare one run with another.

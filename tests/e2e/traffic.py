@@ -42,12 +42,42 @@ groups:
       - {alert: CsatFell, metric: csat, by: [touchpoint, channel], window: 5m, drop: {points: 20, from: 1h},
          min_n: 10, severity: warning}
       - {alert: EffortRose, metric: ces, by: [channel], window: 5m, rise: {points: 0.5, from: 24h}, min_n: 5}
+      - {alert: NpsChanged, metric: nps, by: [segment],
+         change: {direction: down, one_false_alarm_per: 2000, from: 1h}}
+      - {alert: NpsSurelyLow, metric: nps, by: [segment], window: 5m, below: -40, evidence: anytime,
+         fdr: 0.1, keep_firing: 2m, renotify: 5m, drivers: [channel]}
+      - {alert: CsatBurns, metric: csat, by: [channel], burn_rate: {goal: 90, page: [[30m, 5m, 4]]}}
+      - {alert: VipSilent, metric: nps, by: [segment], where: {segment: vip}, no_data: 20s}
   - name: customers
     rules:
       - {alert: Detractor, on: reply, when: {metric: nps, score: {lte: 1}}, cooldown: 1h, severity: warning}
       - {alert: UnhappyWithTicket, on: reply,
          when: {metric: nps, score: {lte: 6}, customer.open_tickets: {gte: 1}, customer.last_ces: {lte: 5}}}
       - {alert: BigPurchase, on: touchpoint, when: {kind: purchase, value: {gte: 480}}}
+"""
+
+#: Beside them what keeps alerts few.
+HYGIENE = """
+inhibit:
+  - {source: {alertname: NpsLow}, target: {alertname: NpsSurelyLow}, equal: [segment]}
+silences:
+  - {matchers: {alertname: EffortRose, channel: chat}, starts_at: 2026-01-12T08:30:00Z,
+     ends_at: 2026-01-12T09:10:00Z, author: ops, comment: a new form}
+route: {group_by: [alertname], group_wait: 10s, group_interval: 1m}
+"""
+
+#: Beside them rules over time, on what is on both topics: how these interleave is open where there is little room.
+HISTORIES = """
+  - name: histories
+    rules:
+      - {alert: Unanswered, expect: {after: {kind: ticket_opened}, then: {kind: ticket_resolved}, same: ref,
+         within: 20m}, limit: {alerts: 40, per: 10m}}
+      - {alert: ThreeTimes, count: {of: {kind: ticket_opened}, at_least: 3, within: 40m}, cooldown: 1h}
+      - {alert: Leaving, customer: {churn_probability: {gte: 0.3}}}
+      - {alert: NothingBought, sequence: {steps: [{kind: ticket_reopened}, {metric: nps, score: {lte: 5}}],
+         unless: {kind: purchase}, within: 30m}, action: {type: callback, owner: care, within: 2h}}
+contact: {per_customer: 2, within: 1h, quiet_hours: ["10:10", "10:20"], time_zone: Europe/Rome}
+hold_out: {share: 0.2}
 """
 
 _BAD: tuple[Callable[[dict[str, Any]], bytes | None], ...] = (
