@@ -185,7 +185,7 @@ def main() -> None:
         "--stock-events", type=int, default=100_000, help="stock Faust gets fewer: it is slow"
     )
     parser.add_argument("--only", choices=[*ON_KAFKA, *ALONE], action="append")
-    parser.add_argument("--seeds", type=int, default=50, help="of alarms")
+    parser.add_argument("--seeds", type=int, default=20, help="of alarms")
     given = parser.parse_args()
     alone = ALONE | {"alarms": partial(alarms.measure, given.seeds)}
     wanted = given.only or [*ON_KAFKA, *ALONE]
