@@ -23,6 +23,20 @@ if TYPE_CHECKING:
 _BAR_AFTER_S: Final = 2.0
 
 
+def event_files(command: Callable[..., None]) -> Callable[..., None]:
+    """The option ``--events FILE...``: the files are its value and, after it, ``more``."""
+    events = click.option(
+        "--events",
+        metavar="FILE...",
+        required=True,
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="NDJSON, plain or gzip; '-' is standard input.",
+    )
+    more = click.argument("more", metavar="[FILE...]", nargs=-1, type=click.Path(path_type=Path))
+    return more(events(command))
+
+
 def look_for(files: Iterable[Path]) -> None:
     """Make sure that all files are there; '-' is standard input.
 

@@ -11,7 +11,7 @@ import click
 
 from schemas.times import format_ms
 from stream.cli.config import load_settings
-from stream.cli.files import look_for, moment_ms, on_disk, progress, summary, tell_refused
+from stream.cli.files import event_files, look_for, moment_ms, on_disk, progress, summary, tell_refused
 from stream.cli.moments import DURATION, MOMENT
 from stream.cli.problems import Problem
 from stream.cli.shape import Command
@@ -39,15 +39,7 @@ JUDGED: Final = {"right", "wrong", "precision", "recall", "delay"}
     """,
 )
 @click.argument("rules", type=FILE)
-@click.argument("more", metavar="[FILE...]", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--events",
-    metavar="FILE...",
-    required=True,
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="NDJSON, plain or gzip; '-' is standard input.",
-)
+@event_files
 @click.option("--outcomes", type=FILE, help="NDJSON of incidents or actions, to hold the alerts against.")
 @click.option("--against", type=FILE, help="Another rules file, to compare with.")
 @click.option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream.cli.files import look_for, moment_ms, on_disk, progress, summary, tell_refused
+from stream.cli.files import event_files, look_for, moment_ms, on_disk, progress, summary, tell_refused
 from stream.cli.moments import DURATION
 from stream.cli.problems import Problem
 from stream.cli.rules_test import FILE, load, read, replayed
@@ -32,15 +32,7 @@ _ROWS = 12
     """,
 )
 @click.argument("rules", type=FILE)
-@click.argument("more", metavar="[FILE...]", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--events",
-    metavar="FILE...",
-    required=True,
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="NDJSON, plain or gzip; '-' is standard input.",
-)
+@event_files
 @click.option("--outcomes", type=FILE, help="NDJSON of incidents. Without it every alert is a false one.")
 @click.option("--rule", "only", metavar="NAME", multiple=True, help="Only this rule; may be repeated.")
 @click.option(

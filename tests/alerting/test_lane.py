@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stream.alerting.claims import Claim, claim_id
 from stream.alerting.lane import Lane, LaneChanges, Verdict
 from stream.alerting.told import MOST_PAST
+from tests.alerting.lanes import store
 
 PARTITIONS = (0, 1, 2)
 
@@ -35,19 +36,6 @@ def _claim_of(alert: str, as_of_ms: int, state: str = "firing") -> Claim:
 
 def _names(claims: list[Claim]) -> list[str]:
     return [f"{claim.alert}@{claim.as_of_ms}" for claim in claims]
-
-
-def _store(table: dict[str, bytes], changes: LaneChanges, writes: int | None = None) -> None:
-    """Write a round, or only its first writes, in the order the lane wants them written."""
-    steps: list[tuple[str, bytes | None]] = [*changes.entries]
-    if changes.progress is not None:
-        steps.append(changes.progress)
-    steps += [(key, None) for key in changes.tombstones]
-    for key, value in steps[:writes]:
-        if value is None:
-            table.pop(key, None)
-        else:
-            table[key] = value
 
 
 def _restored(table: dict[str, bytes], kept: int = 1000) -> Lane:
@@ -118,14 +106,14 @@ def test_the_active_alerts_are_those_fired_and_not_resolved() -> None:
         lane.offer(0, _claim_of(alert, at, state))
         lane.mark(0, at)
         lane.release()
-        _store(table, lane.changes())
+        store(table, lane.changes())
     assert list(lane.active) == ["f-b"]
     again = Lane([0])
     for key, value in table.items():
         again.restore(key, value)
     again.ready()
     assert list(again.active) == ["f-b"]
-    _store(table, again.changes())
+    store(table, again.changes())
     assert sorted(table) == ["alert/f-a", "alert/f-b", "progress"]
 
 
@@ -138,7 +126,7 @@ def test_the_history_of_an_alert_is_bounded_and_keeps_the_newest() -> None:
         for partition in PARTITIONS:
             lane.mark(partition, at)
         lane.release()
-        _store(table, lane.changes())
+        store(table, lane.changes())
     assert [past.at_ms for past in lane.history("f-a")] == list(range(101 - MOST_PAST, 101))
     assert {past.outcome for past in lane.history("f-a")} == {"told"}
     assert _restored(table).history("f-a") == lane.history("f-a")
@@ -155,9 +143,9 @@ def test_of_alerts_that_are_over_the_oldest_are_forgotten() -> None:
         lane.offer(0, _claim_of(f"{at:03}", at, "resolved"))
         lane.mark(0, at)
         lane.release()
-        _store(table, lane.changes())
+        store(table, lane.changes())
     for _ in range(2):
-        _store(table, lane.changes())
+        store(table, lane.changes())
     known = [key for key in table if key.startswith("alert/")]
     assert len(known) <= 17
     assert {"alert/f-fires", "alert/f-101", "alert/f-100"} <= set(known)
@@ -258,7 +246,7 @@ def test_crashes_anywhere_release_again_only_what_was_not_durable(
         changes = lane.changes()
         crash = crashes < 4 and data.draw(st.booleans())
         if not crash:
-            _store(table, changes)
+            store(table, changes)
             released = released[:settled] + now
             settled += len(now)
             position += batch
@@ -266,7 +254,7 @@ def test_crashes_anywhere_release_again_only_what_was_not_durable(
         crashes += 1
         total = len(changes.entries) + (changes.progress is not None) + len(changes.tombstones)
         writes = data.draw(st.integers(0, total))
-        _store(table, changes, writes)
+        store(table, changes, writes)
         if changes.progress is not None and writes > len(changes.entries):
             # The progress is durable: the round counts, although its offsets were not acknowledged.
             released = released[:settled] + now
