@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from schemas import format_ms
 from stream.alerting.checks import check_of
-from stream.alerting.claims import Claim, claim_id, fingerprint
 from stream.alerting.contact import Reason
+from stream.alerting.customer_claims import customer_claim
 from stream.alerting.histories import HistoryRules
-from stream.alerting.metric_claims import action_of
 from stream.alerting.model import On, plain
 from stream.alerting.records import SIGNAL, EventLike, RecordIndex, passes, value_of
 from stream.alerting.when_rules import SHOWN
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from stream.alerting.checks import Passes
+    from stream.alerting.claims import Claim
     from stream.alerting.model import Check, CustomerRule, RuleBook
     from stream.alerting.records import Sort
     from stream.alerting.templates import Value
@@ -147,46 +146,20 @@ def _when(rule: CustomerRule) -> _When:
 
 
 def _claim(rule: CustomerRule, event: EventLike, signals: Mapping[str, Any]) -> Claim:
-    subject = f"customer:{event.customer_id}"
-    labels = dict(rule.labels)
-    mark = fingerprint(rule.alert, labels, subject)
-    at = event.time_ms
     seen: dict[str, Value] = {name: value_of(event, name) for name in sorted(SHOWN[rule.on])}
     for test in rule.tests:
         if test.field.startswith(SIGNAL):
             seen[test.field] = signals.get(test.field.removeprefix(SIGNAL))
     reply = rule.on is On.REPLY
-    values: dict[str, Value] = {
-        **labels,
-        **seen,
-        "alert": rule.alert,
-        "customer": event.customer_id,
-        "severity": str(rule.severity),
-        "as_of": format_ms(at),
+    figures = {
+        "on": str(rule.on),
+        "signal": event.metric if reply else event.kind,
+        "value": seen["score" if reply else "value"],
+        "event_id": event.event_id,
+        "reasons": _reasons(rule.tests, event, seen),
     }
-    return Claim(
-        id=claim_id(mark, "firing", at, event.event_id),
-        alert=rule.alert,
-        subject=subject,
-        state="firing",
-        reason=str(Reason.MATCHED),
-        severity=str(rule.severity),
-        fingerprint=mark,
-        labels=labels,
-        annotations={name: template.render(values) for name, template in rule.annotations},
-        starts_at_ms=at,
-        ends_at_ms=None,
-        as_of_ms=at,
-        figures={
-            "on": str(rule.on),
-            "signal": event.metric if reply else event.kind,
-            "value": seen["score" if reply else "value"],
-            "event_id": event.event_id,
-            "reasons": _reasons(rule.tests, event, seen),
-        },
-        action=action_of(rule.action, at),
-        links={name: template.render(values) for name, template in rule.links},
-    )
+    at_ms, cause = event.time_ms, event.event_id
+    return customer_claim(rule, event.customer_id, at_ms, cause, str(Reason.MATCHED), figures, seen)
 
 
 def _reasons(tests: Iterable[Check], event: EventLike, seen: Mapping[str, Value]) -> list[dict[str, Any]]:

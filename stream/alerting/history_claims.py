@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from schemas import format_ms
-from stream.alerting.claims import Claim, claim_id, fingerprint
+from stream.alerting.claims import Claim, claim_id
+from stream.alerting.customer_claims import customer_claim
 from stream.alerting.durations import duration_text
-from stream.alerting.metric_claims import action_of
 from stream.alerting.model import CountRule, SequenceRule, plain
+from stream.alerting.records import SIGNAL
 from stream.measures.slices import DIMENSIONS
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from stream.alerting.model import Check, HistoryRule, Rule, SignalRule
     from stream.alerting.templates import Value
     from stream.alerting.watch import Found, Shown
-
-_SIGNAL: Final = "customer."
 
 #: Why an alert on a history began.
 OVERDUE: Final = "overdue"
@@ -95,7 +94,7 @@ def signal_claim(
     rule: SignalRule, customer_id: str, at_ms: int, signals: Mapping[str, Any], cause: str
 ) -> Claim:
     """A customer of whom signals are as they should not be."""
-    seen = {test.field: signals.get(test.field.removeprefix(_SIGNAL)) for test in rule.tests}
+    seen = {test.field: signals.get(test.field.removeprefix(SIGNAL)) for test in rule.tests}
     return _claim(rule, customer_id, "", at_ms, cause, HOLDS, signal_figures(rule, signals), dict(seen))
 
 
@@ -103,8 +102,8 @@ def signal_figures(rule: SignalRule, signals: Mapping[str, Any]) -> dict[str, An
     """What of the signals was tested, and what they were."""
     reasons = _tested(rule.tests)
     for reason in reasons:
-        reason["value"] = signals.get(reason["field"].removeprefix(_SIGNAL))
-    first = rule.tests[0].field.removeprefix(_SIGNAL)
+        reason["value"] = signals.get(reason["field"].removeprefix(SIGNAL))
+    first = rule.tests[0].field.removeprefix(SIGNAL)
     return {"signal": first, "value": signals.get(first), "reasons": reasons}
 
 
@@ -138,37 +137,8 @@ def _claim(
     figures: dict[str, Any],
     seen: Mapping[str, Value],
 ) -> Claim:
-    subject = f"customer:{customer_id}"
-    labels = dict(rule.labels)
-    mark = fingerprint(rule.alert, labels, f"{subject}\0{ref}" if ref else subject)
-    at = format_ms(at_ms)
-    values: dict[str, Value] = {
-        **labels,
-        **seen,
-        "alert": rule.alert,
-        "customer": customer_id,
-        "severity": str(rule.severity),
-        "state": "firing",
-        "as_of": at,
-        "starts_at": at,
-    }
-    return Claim(
-        id=claim_id(mark, "firing", at_ms, cause),
-        alert=rule.alert,
-        subject=subject,
-        state="firing",
-        reason=reason,
-        severity=str(rule.severity),
-        fingerprint=mark,
-        labels=labels,
-        annotations={name: template.render(values) for name, template in rule.annotations},
-        starts_at_ms=at_ms,
-        ends_at_ms=None,
-        as_of_ms=at_ms,
-        figures=figures,
-        action=action_of(rule.action, at_ms),
-        links={name: template.render(values) for name, template in rule.links},
-    )
+    seen = {**seen, "state": "firing", "starts_at": format_ms(at_ms)}
+    return customer_claim(rule, customer_id, at_ms, cause, reason, figures, seen, ref=ref)
 
 
 def _tested(tests: Iterable[Check]) -> list[dict[str, Any]]:
