@@ -23,7 +23,7 @@ $(READY): pyproject.toml uv.lock
 	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 2; fi; \
 	if ! $(BIN)/python -c '' 2>/dev/null; then rm -rf $(VENV); $$python -m venv $(VENV); fi
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/python -m uv sync --quiet --frozen --compile-bytecode --group dev
+	@$(BIN)/python -m uv sync --quiet --frozen --compile-bytecode --group dev --group docs
 	@touch $@
 
 demo: setup ## a live demo with nothing but Python: ARGS="--events 20000 --seed 1 --json"
@@ -59,6 +59,9 @@ parts:
 	[ -x /usr/bin/redis-server ] || wanted+=' redis-server'; \
 	command -v java >/dev/null || wanted+=' openjdk-17-jre-headless'; \
 	command -v mvn >/dev/null || wanted+=' maven'; \
+	command -v chromium >/dev/null || wanted+=' chromium'; \
+	command -v promtool >/dev/null || wanted+=' prometheus'; \
+	command -v prometheus-alertmanager >/dev/null || wanted+=' prometheus-alertmanager'; \
 	if [ -n "$$wanted" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "installing for the tests:$$wanted" >&2; export DEBIAN_FRONTEND=noninteractive; \

@@ -18,16 +18,20 @@ ACTIONS: Final = "cx.actions"  # what became of alerts, from downstream
 # What every worker reads whole and follows, and the command line writes: one partition each
 RULES: Final = "cx.rules"
 SILENCES: Final = "cx.silences"
+MODELS: Final = "cx.models"  # versions of what was fitted or learned, each with the moment it holds from
+ERASURES: Final = "cx.erasures"  # who must be forgotten: fingerprints of ids, never ids
 FEEDS: Final = (RULES, SILENCES)
 
 # Between the agents
 PARTIALS: Final = "cx.partials"
 CLAIMS: Final = "cx.claims"
+EXAMPLES: Final = "cx.examples"  # what models are fitted to and learn from; nobody is named in them
 
 # Outputs
 METRICS: Final = "cx.metrics"
 ALERTS: Final = "cx.alerts"
 DECISIONS: Final = "cx.decisions"
+CUSTOMERS: Final = "cx.customers"  # profiles, on change
 DEADLETTERS: Final = "cx.deadletters"
 
 # Tables (Faust names their changelog topics after the app)
@@ -35,6 +39,8 @@ CUSTOMERS_TABLE: Final = "customers"
 PANES_TABLE: Final = "panes"
 WINDOWS_TABLE: Final = "windows"
 LANE_TABLE: Final = "lane"
+MODELS_TABLE: Final = "models"
+DELIVERIES_TABLE: Final = "deliveries"
 
 # Redis keys of the read model
 REDIS_METRICS: Final = "cx:metrics"  # hash: slice key -> newest cx.metrics object
@@ -83,10 +89,16 @@ def layout(app_id: str, partitions: int) -> tuple[TopicSpec, ...]:
         # A rules file of the largest size, as JSON, is more than Kafka takes by default.
         TopicSpec(RULES, Cleanup.COMPACT, 1, None, 4 * 1024 * 1024),
         TopicSpec(SILENCES, Cleanup.COMPACT, 1),
+        TopicSpec(MODELS, Cleanup.COMPACT, 1),
+        TopicSpec(ERASURES, Cleanup.COMPACT, 1),
+        TopicSpec(EXAMPLES, Cleanup.DELETE, 1, 4 * week),
+        TopicSpec(CUSTOMERS, Cleanup.COMPACT, partitions),
         # Twice what Kafka takes by default: the largest input record and the headers that say why it is here.
         TopicSpec(DEADLETTERS, Cleanup.DELETE, partitions, 4 * week, 2 * 1024 * 1024),
         TopicSpec(changelog(app_id, CUSTOMERS_TABLE), Cleanup.COMPACT, partitions),
         TopicSpec(changelog(app_id, PANES_TABLE), Cleanup.COMPACT, partitions),
         TopicSpec(changelog(app_id, WINDOWS_TABLE), Cleanup.COMPACT, partitions),
         TopicSpec(changelog(app_id, LANE_TABLE), Cleanup.COMPACT, 1),
+        TopicSpec(changelog(app_id, MODELS_TABLE), Cleanup.COMPACT, 1),
+        TopicSpec(changelog(app_id, DELIVERIES_TABLE), Cleanup.COMPACT, partitions),
     )
