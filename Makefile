@@ -17,13 +17,14 @@ help: ## what there is
 
 setup: $(READY) ## make .venv with everything locked in uv.lock; quick when nothing changed
 
-$(READY): pyproject.toml uv.lock
+$(READY): pyproject.toml uv.lock stream/api/vendor.json
 	@python=; for candidate in $${PYTHON:-} python3.11 python3.12 python3.13 python3; do \
 	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; done; \
 	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 2; fi; \
 	if ! $(BIN)/python -c '' 2>/dev/null; then rm -rf $(VENV); $$python -m venv $(VENV); fi
 	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/python -m uv sync --quiet --frozen --compile-bytecode --group dev --group docs
+	@$(BIN)/python -m stream.api.vendor || echo '!!! the live page is without its libraries: $(BIN)/python -m stream.api.vendor' >&2
 	@touch $@
 
 demo: setup ## a live demo with nothing but Python: ARGS="--events 20000 --seed 1 --json"
