@@ -19,7 +19,7 @@ from stream.cli.demo_watch import VERDICTS, Watch
 from stream.cli.problems import Finding
 from stream.cli.sending import Sender
 from stream.cli.shape import Command
-from stream.serving.reader import Reader
+from stream.serving.reader import BlockingReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def _run(rules: str, events: int | None, seed: int, pace: float | None, *, as_js
     click.echo("starting broker, Redis and worker ...", err=True)
     with ExitStack() as opened:
         stack = opened.enter_context(Stack(rules))
-        reader = Reader(stack.redis_url)
+        reader = BlockingReader(stack.redis_url)
         opened.callback(reader.close)
         feeder = Feeder(Sender({"bootstrap.servers": stack.bootstrap}), simulated(seed, events), pace)
         opened.callback(feeder.stop)

@@ -15,7 +15,7 @@ from stream.cli.scrape import Scrape, scrape
 if TYPE_CHECKING:
     from stream.cli.demo_feed import Feeder
     from stream.cli.demo_stack import Stack
-    from stream.serving.reader import Reader
+    from stream.serving.reader import BlockingReader
 
 VERDICTS: Final = ("applied", "duplicate", "deadletter", "late")
 _RATE_SECONDS: Final = 3.0
@@ -27,7 +27,7 @@ class Watch:
     """Looks when told to; keeps what it saw."""
 
     stack: Stack
-    reader: Reader
+    reader: BlockingReader
     feeder: Feeder
     figures: Scrape = field(default_factory=lambda: Scrape(""))
     verdicts: dict[str, int] = field(default_factory=dict)

@@ -14,7 +14,7 @@ import pytest
 
 from stream import topics
 from stream.serving import ReadModel, Telemetry
-from stream.serving.reader import Reader
+from stream.serving.reader import BlockingReader
 from stream.serving.readmodel import REDIS_ALERTS_VERSIONS
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ async def test_newest_metrics_of_a_slice_reach_redis(redis_process: RedisProcess
         model.offer_metrics("{}", 1_000, True, metric(1))
         model.offer_metrics('{"segment":"vip"}', 1_000, True, metric(2))
         await written(model)
-    assert Reader(redis_process.url).metrics() == {"{}": {"value": 1}, '{"segment":"vip"}': {"value": 2}}
+    assert BlockingReader(redis_process.url).metrics() == {
+        "{}": {"value": 1},
+        '{"segment":"vip"}': {"value": 2},
+    }
 
 
 async def test_an_older_value_never_replaces_a_newer_one(redis_process: RedisProcess) -> None:
@@ -77,7 +80,7 @@ async def test_an_older_value_never_replaces_a_newer_one(redis_process: RedisPro
         await written(two)
         two.offer_metrics("{}", 2_000, False, metric(9))
         await written(two)
-        reader = Reader(redis_process.url)
+        reader = BlockingReader(redis_process.url)
         assert reader.metrics(["{}", "absent"]) == {"{}": {"value": 2}}
         two.offer_metrics("{}", 2_001, False, metric(3))
         await written(two)
@@ -95,7 +98,7 @@ async def test_alerts_are_active_until_resolved_and_stay_in_the_recent_ones(
         await written(model)
         other.offer_alert("f1", "firing", 1_000, alert("a"))
         await written(other)
-        reader = Reader(redis_process.url)
+        reader = BlockingReader(redis_process.url)
         assert reader.active_alerts() == {"f2": {"id": "b"}}
         recent = reader.recent_alerts()
         assert [one["id"] for one in recent.alerts] == ["a", "b", "c"]
@@ -110,7 +113,7 @@ async def test_an_alert_of_which_nothing_is_heard_stays_active(redis_process: Re
         for at, (state, name) in enumerate([("firing", "a"), ("amended", "b"), ("no_data", "c")]):
             model.offer_alert("f1", state, 1_000 + at // 2, alert(name))
         await written(model)
-        reader = Reader(redis_process.url)
+        reader = BlockingReader(redis_process.url)
         assert reader.active_alerts() == {"f1": {"id": "c"}}
         model.offer_alert("f1", "withdrawn", 1_001, alert("d"))
         model.offer_alert("f1", "no_data", 1_001, alert("c"))
@@ -155,7 +158,7 @@ async def test_kill_and_restart_brings_everything_back(
         await asyncio.sleep(0.5)
         redis_process.start()
         await written(model)
-    reader = Reader(redis_process.url)
+    reader = BlockingReader(redis_process.url)
     assert len(reader.metrics()) == 1_501
     assert set(reader.active_alerts()) == {"f1", "f2"}
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -170,7 +173,7 @@ async def test_an_unnoticed_restart_is_noticed_by_its_run_id(redis_process: Redi
         await written(model)
         redis_process.kill()
         redis_process.start()
-        reader = Reader(redis_process.url)
+        reader = BlockingReader(redis_process.url)
         await until(lambda: reader.metrics() == {"{}": {"value": 1}})
 
 
@@ -183,7 +186,7 @@ async def test_flushall_is_repaired(redis_process: RedisProcess) -> None:
         await written(model)
         with redis_process.client() as client:
             client.flushall()
-        reader = Reader(redis_process.url)
+        reader = BlockingReader(redis_process.url)
         await until(lambda: reader.metrics() == {"{}": {"value": 1}})
         await written(model)
         assert [one["id"] for one in reader.recent_alerts().alerts] == ["a", "b"]
@@ -207,7 +210,7 @@ async def test_a_paused_redis_is_reported_and_caught_up(redis_process: RedisProc
         finally:
             redis_process.process.send_signal(signal.SIGCONT)
         await written(model)
-    assert Reader(redis_process.url).metrics() == {"{}": {"value": 9_999}}
+    assert BlockingReader(redis_process.url).metrics() == {"{}": {"value": 9_999}}
 
 
 async def test_memory_is_bounded_while_redis_is_away(redis_process: RedisProcess) -> None:
@@ -268,4 +271,4 @@ async def test_stop_writes_what_is_left(redis_process: RedisProcess) -> None:
     async with running(redis_process) as model:
         await written(model)
         model.offer_metrics("{}", 1_000, True, metric(4))
-    assert Reader(redis_process.url).metrics() == {"{}": {"value": 4}}
+    assert BlockingReader(redis_process.url).metrics() == {"{}": {"value": 4}}
