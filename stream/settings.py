@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import ssl
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from stream.tls import client_context
+
 _UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _WINDOW: Final = re.compile(r"[1-9]\d{0,8}[smhd]", re.ASCII)
+_ADDRESS: Final = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", re.ASCII)
 _LONGEST_MS: Final = 366 * _UNITS_MS["d"]
 
 Milliseconds = Annotated[int, Field(ge=0)]
@@ -27,9 +31,38 @@ class Settings(BaseSettings):
     brokers: str = Field("localhost:9092", min_length=1, description="comma-separated host:port list")
     partitions: int = Field(4, ge=1, le=1000, description="partitions of the input and output topics")
     replication: int = Field(1, ge=1, le=9, description="replication factor of topics that cx creates")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = "PLAINTEXT"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    min_isr: int | None = Field(
+        None,
+        ge=1,
+        le=9,
+        description="min.insync.replicas of topics that cx creates; none: one less than CX_REPLICATION",
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how the broker is spoken to; a password or token needs SASL_SSL"
+    )
+    ssl_ca: Path | None = Field(None, description="PEM file of authorities trusted; none: the system's")
+    ssl_cert: Path | None = Field(None, description="PEM file of the client's certificate (mutual TLS)")
+    ssl_key: Path | None = Field(None, description="PEM file of its private key; none: in the same file")
+    ssl_key_password: SecretStr | None = Field(None, description="of an encrypted key")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
+        "PLAIN", description="with SASL_SSL: how the client proves who it is"
+    )
+    sasl_username: str | None = Field(None, description="for PLAIN and SCRAM")
+    sasl_password: SecretStr | None = Field(None, description="for PLAIN and SCRAM; never shown or logged")
+    oauth_url: str | None = Field(
+        None, pattern=r"^https://[^\s@]+$", description="for OAUTHBEARER: token endpoint, https only"
+    )
+    oauth_client_id: str | None = Field(None, min_length=1, description="for OAUTHBEARER")
+    oauth_client_secret: SecretStr | None = Field(None, description="for OAUTHBEARER; never shown or logged")
+    oauth_scope: str | None = Field(None, description="for OAUTHBEARER, where the endpoint wants one")
+    oauth_extensions: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z]+=[^,=\s]+(,[A-Za-z]+=[^,=\s]+)*$",
+        description="for OAUTHBEARER, where the broker wants some: name=value,name=value",
+    )
+    oauth_ca: Path | None = Field(
+        None, description="PEM file of authorities trusted for the token endpoint; none: the system's"
+    )
     compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field(
         "none", description="of what cx writes"
     )
@@ -101,11 +134,68 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if (5 * 60 * 1000) % self.pane_ms:
             raise ValueError(f"CX_PANE_MS: {self.pane_ms} does not divide 300000 (5 minutes)")
+        if self.min_isr is not None and self.min_isr > self.replication:
+            raise ValueError(
+                f"CX_MIN_ISR: {self.min_isr} of {self.replication} replicas (CX_REPLICATION) can never be in sync"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kafka_can_be_reached_as_said(self) -> Self:
+        for address in self.brokers.split(","):
+            if not _ADDRESS.fullmatch(address.strip()):
+                raise ValueError(
+                    f"CX_BROKERS: {address.strip()[:80]!r} is no address: host:port, several with commas"
+                )
         if (self.sasl_username is None) != (self.sasl_password is None):
             raise ValueError("CX_SASL_USERNAME and CX_SASL_PASSWORD: set both or neither")
-        if self.sasl_password is not None and self.security_protocol != "SASL_SSL":
+        secret = self.sasl_password is not None or self.oauth_client_secret is not None
+        if secret and self.security_protocol != "SASL_SSL":
             raise ValueError("CX_SECURITY_PROTOCOL: a password needs SASL_SSL, it would travel in the clear")
+        if self.security_protocol == "SASL_SSL":
+            self._has_what_its_mechanism_needs()
+        if self.security_protocol == "PLAINTEXT":
+            for name in ("ssl_ca", "ssl_cert", "ssl_key"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"CX_{name.upper()}: CX_SECURITY_PROTOCOL=PLAINTEXT makes no use of it")
+        if self.ssl_cert is None and self.ssl_key is not None:
+            raise ValueError("CX_SSL_KEY: a key needs its certificate (CX_SSL_CERT)")
+        self.tls()
+        self.oauth_tls()
         return self
+
+    def _has_what_its_mechanism_needs(self) -> None:
+        if self.sasl_mechanism == "OAUTHBEARER":
+            for name in ("oauth_url", "oauth_client_id", "oauth_client_secret"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"CX_{name.upper()}: is not set; CX_SASL_MECHANISM=OAUTHBEARER needs it")
+        elif self.sasl_username is None:
+            raise ValueError(
+                f"CX_SASL_USERNAME: is not set; CX_SASL_MECHANISM={self.sasl_mechanism} needs it and "
+                "CX_SASL_PASSWORD"
+            )
+
+    def tls(self) -> ssl.SSLContext | None:
+        """A context for the brokers; None where they are spoken to in plain text.
+
+        Raises:
+            ValueError: a file cannot be used.
+        """
+        if self.security_protocol == "PLAINTEXT":
+            return None
+        password = self.ssl_key_password.get_secret_value() if self.ssl_key_password is not None else None
+        names = ("CX_SSL_CA", "CX_SSL_CERT", "CX_SSL_KEY")
+        return client_context(self.ssl_ca, self.ssl_cert, self.ssl_key, password, names=names)
+
+    def oauth_tls(self) -> ssl.SSLContext | None:
+        """A context for the token endpoint; None where there is none.
+
+        Raises:
+            ValueError: a file cannot be used.
+        """
+        if self.oauth_url is None:
+            return None
+        return client_context(self.oauth_ca, names=("CX_OAUTH_CA", "", ""))
 
     @model_validator(mode="after")
     def _windows_are_some(self) -> Self:

@@ -18,9 +18,6 @@ PAGE: Final = ROOT / "docs" / "operations.md"
 
 #: Settings whose meaning is their name, in a few words more.
 MEANING: Final = {
-    "security_protocol": "how the broker is spoken to; with a password it must be SASL_SSL",
-    "sasl_username": "with a password, or neither",
-    "sasl_password": "secret; never shown or logged",
     "commit_interval_ms": "how often offsets of acknowledged batches are committed",
     "log_level": "of the worker's log on stderr; libraries speak from WARNING on",
 }
@@ -40,11 +37,17 @@ CONTENT: Final = {
     topics.ACTIONS: ("fingerprint", "input: what became of alerts, from those who act on them"),
     topics.RULES: ("moment from which they hold", "versions of the rules, from `cx rules apply`"),
     topics.SILENCES: ("id", "silences, from `cx silences add`"),
+    topics.MODELS: ("name and moment", "versions of what was fitted or learned"),
+    topics.ERASURES: ("fingerprint of an id", "who must be forgotten, by fingerprint; never an id"),
+    topics.EXAMPLES: ("none", "what models are fitted to and learn from; nobody is named"),
+    topics.CUSTOMERS: ("customer", "output: profiles, on change"),
     topics.DEADLETTERS: ("as it came", "output: refused records with reasons"),
     topics.CUSTOMERS_TABLE: ("customer", "changelog: state of each customer"),
     topics.PANES_TABLE: ("source and cell", "changelog: cells that are not closed yet"),
     topics.WINDOWS_TABLE: ("slice and pane", "changelog: panes, pending cells, conditions of rules"),
     topics.LANE_TABLE: ("claim", "changelog: claims waiting, alerts firing"),
+    topics.MODELS_TABLE: ("model", "changelog: what models have taken in"),
+    topics.DELIVERIES_TABLE: ("alert and receiver", "changelog: what is owed to receivers"),
 }
 
 
