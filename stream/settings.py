@@ -125,6 +125,22 @@ class Settings(BaseSettings):
     http_port: int = Field(9464, ge=0, le=65535, description="0: any free port; the log says which")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    api_host: str = Field("127.0.0.1", min_length=1, description="where cx serve listens")
+    api_port: int = Field(8080, ge=0, le=65535, description="0: any free port; the log says which")
+    api_keys: SecretStr | None = Field(
+        None,
+        description="of cx serve: name:role+role:secret, comma-separated; roles: read operate privacy ingest; "
+        "none: everybody on this machine, and nobody else",
+    )
+    api_rate: int = Field(1_000, ge=1, le=1_000_000, description="requests a second of one key or address")
+    api_streams: int = Field(500, ge=0, le=100_000, description="open event streams at most")
+    api_max_body_bytes: int = Field(
+        4 * 1024 * 1024, ge=1024, le=1024**3, description="larger requests are refused, unpacked or not"
+    )
+    api_max_upload_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024, le=1024**3, description="the same for a backtest's events"
+    )
+
     @property
     def window_names(self) -> tuple[str, ...]:
         """The windows, one by one."""
