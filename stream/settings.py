@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     )
 
     rules: Path | None = Field(None, description="rules file (YAML); none: metrics without alerts")
+    delivery: Path | None = Field(
+        None, description="delivery file (YAML): who is sent which alerts; none: alerts stay on cx.alerts"
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the published intervals")
     windows: str = Field(
         "5m,1h,24h,7d,30d,90d",
@@ -121,6 +124,9 @@ class Settings(BaseSettings):
     )
     provisional_every_ms: int = Field(1_000, ge=100, description="how often provisional values are published")
 
+    export_slices: int = Field(
+        1000, ge=1, le=100_000, description="slices on /metrics at most; the others are only counted there"
+    )
     http_host: str = Field("127.0.0.1", description="where /metrics and /health listen")
     http_port: int = Field(9464, ge=0, le=65535, description="0: any free port; the log says which")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

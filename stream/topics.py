@@ -25,6 +25,7 @@ FEEDS: Final = (RULES, SILENCES)
 # Between the agents
 PARTIALS: Final = "cx.partials"
 CLAIMS: Final = "cx.claims"
+REDRIVES: Final = "cx.redrives"  # deliveries that are to be tried again, from the command line
 EXAMPLES: Final = "cx.examples"  # what models are fitted to and learn from; nobody is named in them
 
 # Outputs
@@ -91,6 +92,7 @@ def layout(app_id: str, partitions: int) -> tuple[TopicSpec, ...]:
         TopicSpec(SILENCES, Cleanup.COMPACT, 1),
         TopicSpec(MODELS, Cleanup.COMPACT, 1),
         TopicSpec(ERASURES, Cleanup.COMPACT, 1),
+        TopicSpec(REDRIVES, Cleanup.DELETE, partitions, week),
         TopicSpec(EXAMPLES, Cleanup.DELETE, 1, 4 * week),
         TopicSpec(CUSTOMERS, Cleanup.COMPACT, partitions),
         # Twice what Kafka takes by default: the largest input record and the headers that say why it is here.

@@ -39,6 +39,7 @@ CONTENT: Final = {
     topics.SILENCES: ("id", "silences, from `cx silences add`"),
     topics.MODELS: ("name and moment", "versions of what was fitted or learned"),
     topics.ERASURES: ("fingerprint of an id", "who must be forgotten, by fingerprint; never an id"),
+    topics.REDRIVES: ("none", "deliveries to try again, from `cx delivery redrive`"),
     topics.EXAMPLES: ("none", "what models are fitted to and learn from; nobody is named"),
     topics.CUSTOMERS: ("customer", "output: profiles, on change"),
     topics.DEADLETTERS: ("as it came", "output: refused records with reasons"),
