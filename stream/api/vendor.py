@@ -94,9 +94,9 @@ def install(pinned: Path = PINNED, into: Path = INTO, fetch: Callable[[str], byt
 
 def main(arguments: Sequence[str] = ()) -> int:
     """``python -m stream.api.vendor [PINNED INTO]``: 0 when everything is there."""
-    paths = [Path(argument) for argument in arguments]
+    pinned, into = [Path(argument) for argument in arguments] or [PINNED, INTO]
     try:
-        fetched = install(*paths)
+        fetched = install(pinned, into)
     except VendorError as error:
         sys.stderr.write(f"!!! {error}\n")
         return 1
