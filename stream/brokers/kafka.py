@@ -33,7 +33,7 @@ from confluent_kafka.admin import AdminClient
 from stream.brokers.child import Child, Startable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 VERSION: Final = "4.1.0"
 JAVA_AT_LEAST: Final = 17
@@ -147,6 +147,7 @@ class KafkaServer(Startable):
         port: where clients connect; 0 picks a free one, which `restart` keeps.
         heap_mb: the JVM's heap in MiB.
         settings: broker properties added to, or replacing, the ones chosen here.
+        jvm: further options of the JVM, such as ``-Dname=value``.
         start_within: seconds until a start counts as failed.
 
     The JVM never outlives this process, even one that is killed.
@@ -159,6 +160,7 @@ class KafkaServer(Startable):
         port: int = 0,
         heap_mb: int = 768,
         settings: Mapping[str, str] | None = None,
+        jvm: Sequence[str] = (),
         start_within: float = 60.0,
     ) -> None:
         self._temporary = None if data else tempfile.TemporaryDirectory(prefix="cx-kafka-")
@@ -167,6 +169,7 @@ class KafkaServer(Startable):
         self._controller_port = free_port(avoid=frozenset({self._port}))
         self._heap_mb = heap_mb
         self._settings = dict(settings or {})
+        self._jvm = tuple(jvm)
         self._start_within = start_within
         self._child: Child | None = None
 
@@ -209,7 +212,7 @@ class KafkaServer(Startable):
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={self.data / 'log4j2.properties'}",
         ]
-        command += ["-cp", self.classpath]
+        command += [*self._jvm, "-cp", self.classpath]
         self._prepare()
         self._child = Child(
             [*command, "kafka.Kafka", str(self.data / "server.properties")], cwd=self.data, log=self.log_path
