@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from stream.alerting.claims import ClaimRecord, decode_record
@@ -33,6 +34,14 @@ class AlertsAgent:
     async def recovered(self) -> None:
         """Tables are complete for a new assignment: start from them."""
         self._held.clear()
+
+    def active(self) -> Counter[str]:
+        """How many alerts of each rule fire now, told or kept back."""
+        return Counter(claim.alert for lane in self._held.values() for claim in lane.active.values())
+
+    def waiting(self) -> int | None:
+        """Claims that wait for their turn; None where the lane is another worker's."""
+        return sum(lane.waiting for lane in self._held.values()) if self._held else None
 
     async def consume(self, stream: AsyncIterable[Batch]) -> None:
         """Queue batches into the lane."""

@@ -81,6 +81,7 @@ class CustomersAgent:
         from the other topic.
         """
         started = monotonic()
+        written = [(batch.topic, batch.records[0].timestamp) for batch in batches if batch.records]
         held = [*self._kept.pop(partition, []), *batches]
         part = self._part(partition)
         changes = part.run(
@@ -97,6 +98,7 @@ class CustomersAgent:
         # One log, in this order: after a crash there is a prefix of it, so the sources come last.
         await self._panes.write(partition, [*changes.cells, *changes.sources])
         self._count(partition, batches, changes, monotonic() - started)
+        self._age(part, written)
         if part.overdue:
             self.lanes.poke(partition)
         return self._keep(partition, held, changes.done)
@@ -192,6 +194,16 @@ class CustomersAgent:
             key, value = encode_mark(mark)
             found += [Outgoing(key, value, (), p) for p in range(self._context.config.partitions)]
         return found
+
+    def _age(self, part: CustomersPartition, written: list[tuple[str, int]]) -> None:
+        """Tell how old what is durable now is: by Kafka's timestamps, and by the events' own times."""
+        telemetry, now_ms = self._context.telemetry, time() * 1000
+        watermarks = part.watermarks()
+        for topic, at_ms in written:
+            telemetry.record_age(topic, (now_ms - at_ms) / 1000)
+            if (watermark_ms := watermarks.get(topic)) is not None:
+                newest_ms = watermark_ms + self._context.settings.lateness_ms
+                telemetry.event_age(topic, (now_ms - newest_ms) / 1000)
 
     def _count(self, partition: int, batches: list[Batch], changes: CustomersChanges, seconds: float) -> None:
         telemetry = self._context.telemetry

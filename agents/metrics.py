@@ -43,6 +43,11 @@ class MetricsAgent:
         """Tables are complete for a new assignment: start from them."""
         self._parts.clear()
 
+    def finals(self) -> dict[int, int]:
+        """Up to which instant (epoch ms) each partition held here is final, of those that have got anywhere."""
+        found = ((partition, part.final_ms) for partition, part in self._parts.items())
+        return {partition: at_ms for partition, at_ms in found if at_ms is not None}
+
     async def consume(self, stream: AsyncIterable[Batch]) -> None:
         """Queue batches into their partition's lane."""
         async for batch in stream:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from contextlib import suppress
+from time import time
 from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaError
@@ -23,13 +24,14 @@ from stream.deployment import load_book, pipeline_config
 from stream.engine import BatchApp
 from stream.feeds import Feeds
 from stream.serving import Health, OpsServer, ReadModel, Telemetry
-from stream.vitals import Vitals
+from stream.vitals import PROBE_EVERY_S, Vitals
 
 if TYPE_CHECKING:
     from faust.types import StreamT
 
     from stream.engine import Batch
     from stream.settings import Settings
+    from stream.vitals import Look, Seen
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Worker:
 
     def __init__(self, settings: Settings, *, own_process: bool = False) -> None:
         self.settings = settings
-        self.telemetry = Telemetry()
+        self.telemetry = Telemetry(max_slices=settings.export_slices)
         self.health = Health()
         book = load_book(settings)
         config = pipeline_config(settings, book)
@@ -86,7 +88,28 @@ class Worker:
         self._declare_agents()
         self.server = OpsServer(settings.http_host, settings.http_port, self.telemetry, self.health)
         self._stop = asyncio.Event()
-        self.vitals = Vitals(app, self.telemetry, self.health, self.customers.watermarks, self.readmodel)
+        self.vitals = Vitals(app, settings, self.telemetry, self.health, self._seen(), self.readmodel)
+
+    def _seen(self) -> dict[str, Look]:
+        """What the agents know of themselves that /metrics shows as it is at each scrape."""
+
+        def delay_s(at_ms: int) -> float:
+            return time() - at_ms / 1000
+
+        def lane() -> Seen:
+            waiting = self.alerts.waiting()
+            return {} if waiting is None else {(): waiting}
+
+        return {
+            "cx_watermark_delay_seconds": lambda: {
+                (topic, str(p)): delay_s(at_ms) for (topic, p), at_ms in self.customers.watermarks().items()
+            },
+            "cx_final_delay_seconds": lambda: {
+                (str(p),): delay_s(at_ms) for p, at_ms in self.metrics.finals().items()
+            },
+            "cx_lane_waiting_claims": lane,
+            "cx_alerts_active": lambda: {(alert,): n for alert, n in self.alerts.active().items()},
+        }
 
     def _declare_agents(self) -> None:
         app = self.app
@@ -121,6 +144,12 @@ class Worker:
                 while not service.should_stop:
                     await service.sleep(settings.provisional_every_ms / 1000)
                     await self.metrics.provisional()
+
+            @Service.task
+            async def _probe(service) -> None:  # noqa: N805
+                while not service.should_stop:
+                    await service.sleep(PROBE_EVERY_S)
+                    await self.vitals.probe()
 
             @Service.task
             async def _follow(service) -> None:  # noqa: N805

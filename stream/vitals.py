@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from time import monotonic, time
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from stream import topics
 from stream.engine import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from stream.engine import BatchApp, Partition
     from stream.serving import Health, ReadModel, Telemetry
+    from stream.settings import Settings
+
+Seen: TypeAlias = Mapping[tuple[str, ...], float]  #: values of a family by the values of its labels
+Look: TypeAlias = Callable[[], Seen]
+
+#: How often the broker is asked for a sign of life, and how long it may take, seconds. Together with what is
+#: under way when it is cut off, readiness says so in less than twice their sum.
+PROBE_EVERY_S: Final = 5.0
+PROBE_WITHIN_S: Final = 5.0
+#: Readiness speaks of a partition without progress after this share of what ends the worker.
+STALL_SHARE: Final = 1 / 3
 
 
 class Vitals:
@@ -20,28 +31,35 @@ class Vitals:
 
     Args:
         app: the worker's engine.
+        settings: of the deployment.
         telemetry: where gauges are set; `look` runs before each of its renderings.
         health: where the checks ``broker``, ``partitions``, ``progress`` and ``redis`` are registered.
-        watermarks: epoch milliseconds by (input topic, partition), of those that have had an event.
+        seen: further families of `stream.serving.levels`, by name, and how to look at each.
         readmodel: None where there is no Redis.
     """
 
     def __init__(
         self,
         app: BatchApp,
+        settings: Settings,
         telemetry: Telemetry,
         health: Health,
-        watermarks: Callable[[], Mapping[tuple[str, int], int]],
+        seen: Mapping[str, Look],
         readmodel: ReadModel | None,
     ) -> None:
         self._app = app
         self._telemetry = telemetry
-        self._watermarks = watermarks
+        self._health = health
+        self._seen = seen
         self._held: set[Partition] = set()
         self._committed = 0
         self._recovered: dict[str, int] = {}
+        self._stall_s = settings.stall_after_ms / 1000 * STALL_SHARE
+        wanted = {spec.name: spec.partitions or 1 for spec in topics.layout("", settings.partitions)}
+        self._wanted: dict[tuple[str, ...], float] = {(n,): wanted[n] for n in sorted(app.hot_topics)}
         #: Why the broker cannot be worked with, as whoever asks for it at the start has found.
         self.broker_trouble: str | None = "not asked yet"
+        self._silent_since: float | None = None
         telemetry.on_scrape(self.look)
         app.recovered_hooks.append(self.recovered)
         health.register("broker", self._broker)
@@ -53,6 +71,12 @@ class Vitals:
     def look(self) -> None:
         """Set the gauges as things are now."""
         app, telemetry, consumer = self._app, self._telemetry, self._app.batch_consumer
+        checks = self._health.readiness().checks
+        telemetry.level("cx_ready", {(name,): float(found.ok) for name, found in checks.items()})
+        telemetry.level("cx_topic_partitions", self._wanted)
+        tables = app.batch_tables().items()
+        telemetry.level("cx_recovery_left_records", {(n,): sum(t.unread.values()) for n, t in tables})
+        telemetry.level("cx_table_keys", {(n,): sum(t.held().values()) for n, t in tables})
         if consumer is None:
             return
         telemetry.inflight(consumer.in_flight.records)
@@ -60,29 +84,47 @@ class Vitals:
         telemetry.commit_age(monotonic() - consumer.last_commit_at if busy else 0.0)
         telemetry.committed(consumer.committed_total - self._committed)
         self._committed = consumer.committed_total
-        for tp, lag in app.lags().items():
-            if tp in self._held:
-                telemetry.lag(tp.topic, tp.partition, lag)
-        now_ms = time() * 1000
-        for (topic, partition), at_ms in self._watermarks().items():
-            telemetry.watermark_delay(topic, partition, (now_ms - at_ms) / 1000)
+        held = self._held
+        counts = Counter(tp.topic for tp in held)
+        telemetry.level("cx_assigned_partitions", {topic: counts[topic[0]] for topic in self._wanted})
+        still = app.watchdog.still(monotonic())
+        telemetry.level(
+            "cx_partition_stalled_seconds", {(tp.topic, str(tp.partition)): still.get(tp, 0.0) for tp in held}
+        )
+        telemetry.level(
+            "cx_partition_lag",
+            {(tp.topic, str(tp.partition)): lag for tp, lag in app.lags().items() if tp in held},
+        )
+        for name, look in self._seen.items():
+            telemetry.level(name, look())
 
     async def recovered(self) -> None:
         """After each rebalance: what went to another worker disappears, what was read back is counted."""
         held = self._app.held()
         for tp in self._held - held:
-            self._telemetry.partition_lost(tp.topic, tp.partition)
             if tp.topic == topics.PARTIALS:
                 self._telemetry.owner_lost(tp.partition)
         self._held = held
+        self._telemetry.rebalanced()
         for name, table in self._app.batch_tables().items():
             read = table.recovered_total - self._recovered.get(name, 0)
             self._recovered[name] = table.recovered_total
             self._telemetry.recovered(name, read, table.recovery_s)
 
+    async def probe(self) -> None:
+        """Ask the broker for a sign of life; to be called every `PROBE_EVERY_S` while the worker runs."""
+        asked = monotonic()
+        answers = await self._app.batch_producer.answers(PROBE_WITHIN_S)
+        if answers:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = asked
+
     def _broker(self) -> tuple[bool, str]:
         if self.broker_trouble is not None:
             return False, self.broker_trouble
+        if self._silent_since is not None:
+            return False, f"no answer for {monotonic() - self._silent_since:.0f} s"
         consumer = self._app.batch_consumer
         if consumer is not None and consumer.cut_off():
             return False, "the consumer group's coordinator does not answer"
@@ -90,6 +132,9 @@ class Vitals:
 
     def _partitions(self) -> tuple[bool, str]:
         phase = self._app.phase
+        if phase is Phase.RECOVERING:
+            left = sum(sum(table.unread.values()) for table in self._app.batch_tables().values())
+            return False, f"{phase}: at most {left} changelog records left"
         if phase is not Phase.RUNNING:
             return False, str(phase)
         held = len(self._app.held())
@@ -98,7 +143,7 @@ class Vitals:
         return True, f"{held} assigned, their tables complete"
 
     def _progress(self) -> tuple[bool, str]:
-        found = self._app.watchdog.reasons(monotonic())
+        found = self._app.watchdog.reasons(monotonic(), self._stall_s)
         if not found:
             return True, "every partition with work makes progress"
         return False, "; ".join(f"{tp.topic}/{tp.partition}: {why}" for tp, why in found.items())

@@ -270,10 +270,11 @@ async def test_ready_only_when_tables_are_complete(
         while not reading.is_set():
             status, reasons = await asked.ready()
             assert status == 503
-            assert reasons["partitions"] in {"joining the group", "rebalancing", "recovering tables"}
+            assert reasons["partitions"].startswith(("joining the group", "rebalancing", "recovering tables"))
             await asyncio.sleep(0.02)
         status, reasons = await asked.ready()
-        assert (status, reasons["broker"], reasons["partitions"]) == (503, "reachable", "recovering tables")
+        assert (status, reasons["broker"]) == (503, "reachable")
+        assert re.fullmatch(r"recovering tables: at most \d+ changelog records left", reasons["partitions"])
         go.set()
         await until(asked.is_ready)
         # 4 of each input and of cx.partials, and the one lane.

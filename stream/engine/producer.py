@@ -48,6 +48,20 @@ class BatchProducer(driver.Producer):
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
+    async def answers(self, within_s: float) -> bool:
+        """Whether a broker of the cluster answers a small request in time.
+
+        Over the connections that are there anyway: a broker that hangs, or a network that drops packets,
+        leaves them open, and requests under way wait for their own, much longer, time-outs.
+        """
+        if self._producer is None:  # not started yet: nothing is known against the brokers
+            return True
+        try:
+            async with asyncio.timeout(within_s):
+                return bool(await self._producer.client.force_metadata_update())
+        except (KafkaError, TimeoutError):
+            return False
+
     async def send_many(self, topic: str, records: Iterable[Outgoing]) -> int:
         """Publish records and wait until every one is acknowledged by all in-sync replicas.
 

@@ -54,8 +54,9 @@ async def read_changelogs(
     began = monotonic()
     for table, _ in wanted.values():
         table.recovery_s = 0.0
-    for tp in wanted:
+    for tp, (table, partition) in wanted.items():
         consumer.seek(tp, starts[tp])
+        table.unread[partition] = ends[tp] - starts[tp]
     fetcher = consumer._fetcher
     read = 0
     while left:
@@ -69,13 +70,15 @@ async def read_changelogs(
                 raise RecoveryFailed(f"{where}: a value cannot be read: {type(exc).__name__}") from None
             read += len(records)
             table.recovered_total += len(records)
+            table.unread[partition] = max(0, ends[tp] - records[-1].offset - 1)
             moved()
             await asyncio.sleep(0)
         for tp in list(left):
             # The position passes the end even where compaction or a control batch leaves no last record.
             if await consumer.position(tp) >= ends[tp]:
                 left.discard(tp)
-                wanted[tp][0].recovery_s = monotonic() - began
+                table, partition = wanted[tp]
+                table.recovery_s, table.unread[partition] = monotonic() - began, 0
                 moved()
                 consumer.pause(tp)
         if not drained and left:

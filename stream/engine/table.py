@@ -49,6 +49,8 @@ class BatchTable(Table[bytes, bytes]):
         self.recovered_total = 0
         #: How long the latest recovery took, seconds.
         self.recovery_s = 0.0
+        #: Changelog records still to be read back, at most, by partition.
+        self.unread: dict[int, int] = {}
 
     async def on_start(self) -> None:
         """Do nothing: topics are checked before the worker starts, and recovery fills the table."""
@@ -97,6 +99,7 @@ class BatchTable(Table[bytes, bytes]):
     def drop(self, partition: int) -> None:
         """Forget a partition that is held by another worker now."""
         self._partitions.pop(partition, None)
+        self.unread.pop(partition, None)
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0

@@ -92,6 +92,14 @@ class Watchdog(Service):
         what = "recovery of tables" if self.app.in_recovery else "rebalance"
         return f"{what}: nothing happened for {now - since:.0f} s"
 
+    def still(self, now: float) -> dict[Partition, float]:
+        """For how many seconds each partition with work has not moved; those without work are not there."""
+        consumer = self.app.batch_consumer
+        if consumer is None:
+            return {}
+        since = {**self._behind_since, **consumer.in_flight.oldest()}
+        return {tp: max(0.0, now - at) for tp, at in since.items()}
+
     def reasons(self, now: float, limit_s: float | None = None) -> dict[Partition, str]:
         """Partitions without progress for ``limit_s`` (half the crash limit by default)."""
         consumer = self.app.batch_consumer

@@ -101,6 +101,12 @@ class MetricsPartition:
         """
         self._judge.swap(book, from_ms)
 
+    @property
+    def final_ms(self) -> int | None:
+        """Up to which instant (epoch ms) everything is final; None before the first pane."""
+        frontier = self._windows.frontier
+        return frontier * self._pane_ms if frontier > 0 else None
+
     def run(self, values: Iterable[bytes | None]) -> MetricsChanges:
         """Take the records' values in, in log order.
 

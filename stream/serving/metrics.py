@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from stream.serving.business import BusinessMetrics
+from stream.serving.levels import LEVELS, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from prometheus_client.metrics_core import Metric
 
@@ -28,6 +29,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _log = logging.getLogger(__name__)
 _BATCH_RECORDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000)
 _BATCH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_AGE_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3_600.0, 86_400.0)
+_DELIVERY_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Verdict(StrEnum):
@@ -62,10 +65,14 @@ class Telemetry:
         self._hooks: list[Callable[[], None]] = []
         self.business = BusinessMetrics(max_slices)
         ProcessCollector(registry=self.registry)
+        self._levels = {name: Level(name, *about) for name, about in LEVELS.items()}
+        for level in self._levels.values():
+            self.registry.register(level)
         self._build_info()
         self._pipeline_metrics()
         self._decision_metrics()
         self._readmodel_metrics()
+        self._delivery_metrics()
 
     # -- what happened ---------------------------------------------------------------------------------
 
@@ -90,13 +97,26 @@ class Telemetry:
         """This many records are fetched and not yet acknowledged."""
         self._inflight.set(records)
 
-    def lag(self, topic: str, partition: int, records: int) -> None:
-        """This many records of a partition wait on the broker."""
-        self._lag.labels(topic, str(partition)).set(records)
+    def level(self, name: str, values: Mapping[tuple[str, ...], float]) -> None:
+        """What of one of `LEVELS` is seen now, by the values of its labels; what is not in it disappears.
 
-    def watermark_delay(self, topic: str, partition: int, seconds: float) -> None:
-        """How far the partition's watermark is behind the wall clock."""
-        self._watermark_delay.labels(topic, str(partition)).set(seconds)
+        Raises:
+            KeyError: no such family.
+            ValueError: other labels than the family's.
+        """
+        self._levels[name].replace(values)
+
+    def record_age(self, topic: str, seconds: float) -> None:
+        """This long after its oldest record was written to Kafka, a batch was durable."""
+        self._record_age.labels(topic).observe(seconds)
+
+    def event_age(self, topic: str, seconds: float) -> None:
+        """This long after its newest event happened, a partition had it in its state."""
+        self._event_age.labels(topic).observe(seconds)
+
+    def rebalanced(self) -> None:
+        """The group gave its partitions out anew, and the tables are complete."""
+        self._rebalances.inc()
 
     def commit_age(self, seconds: float) -> None:
         """Age of the oldest work that is done or in flight and not yet committed; 0 when there is none."""
@@ -150,10 +170,11 @@ class Telemetry:
         """Whether the last exchange with Redis succeeded."""
         self._readmodel_up.set(1 if up else 0)
 
-    def partition_lost(self, topic: str, partition: int) -> None:
-        """The gauges of a partition that went to another worker disappear."""
-        for gauge in (self._lag, self._watermark_delay):
-            gauge.remove_by_labels({"topic": topic, "partition": str(partition)})
+    def delivered(self, receiver: str, outcome: str, seconds: float | None = None) -> None:
+        """An attempt to tell a receiver of the delivery file ended, after ``seconds`` if it was answered."""
+        self._deliveries.labels(receiver, outcome).inc()
+        if seconds is not None:
+            self._delivery_seconds.labels(receiver).observe(seconds)
 
     def owner_lost(self, owner: int) -> None:
         """The values of every slice of an owning partition disappear: another worker reports them now."""
@@ -194,7 +215,6 @@ class Telemetry:
 
     def _pipeline_metrics(self) -> None:
         registry = self.registry
-        partition = ("topic", "partition")
         self._records = Counter(
             "cx_records_total",
             "Input records by what became of them.",
@@ -223,10 +243,21 @@ class Telemetry:
         self._inflight = Gauge(
             "cx_inflight_records", "Records fetched and not yet acknowledged.", registry=registry
         )
-        self._lag = Gauge("cx_partition_lag", "Records waiting on the broker.", partition, registry=registry)
-        self._watermark_delay = Gauge(
-            "cx_watermark_delay_seconds", "Wall clock less the watermark.", partition, registry=registry
+        self._record_age = Histogram(
+            "cx_record_age_seconds",
+            "From a record's Kafka timestamp to its batch being durable, of the oldest of each batch.",
+            ("topic",),
+            registry=registry,
+            buckets=_AGE_SECONDS,
         )
+        self._event_age = Histogram(
+            "cx_event_age_seconds",
+            "Wall clock less the time of a partition's newest event, whenever a batch is durable.",
+            ("topic",),
+            registry=registry,
+            buckets=_AGE_SECONDS,
+        )
+        self._rebalances = Counter("cx_rebalances_total", "Assignments of partitions.", registry=registry)
         self._commit_age = Gauge(
             "cx_commit_age_seconds", "Age of the oldest work not yet committed.", registry=registry
         )
@@ -279,4 +310,19 @@ class Telemetry:
         )
         self._readmodel_up = Gauge(
             "cx_readmodel_up", "1 while Redis answers, else 0.", registry=self.registry
+        )
+
+    def _delivery_metrics(self) -> None:
+        self._deliveries = Counter(
+            "cx_deliveries_total",
+            "Attempts to tell a receiver, by what became of them.",
+            ("receiver", "outcome"),
+            registry=self.registry,
+        )
+        self._delivery_seconds = Histogram(
+            "cx_delivery_seconds",
+            "From a request to a receiver to its answer.",
+            ("receiver",),
+            registry=self.registry,
+            buckets=_DELIVERY_SECONDS,
         )

@@ -55,8 +55,13 @@ def everything() -> Telemetry:
     telemetry.misrouted("cx.replies")
     telemetry.batch("cx.replies", 100, 0.012)
     telemetry.inflight(42)
-    telemetry.lag("cx.replies", 3, 17)
-    telemetry.watermark_delay("cx.replies", 3, 10.5)
+    telemetry.level("cx_partition_lag", {("cx.replies", "3"): 17, ("cx.replies", "4"): 0})
+    telemetry.level("cx_watermark_delay_seconds", {("cx.replies", "3"): 10.5})
+    telemetry.record_age("cx.replies", 0.25)
+    telemetry.event_age("cx.replies", 2.5)
+    telemetry.rebalanced()
+    telemetry.delivered("care", "ok", 0.2)
+    telemetry.delivered("care", "refused")
     telemetry.commit_age(1.5)
     telemetry.committed(4)
     telemetry.recovered("customers", 1_000, 0.5)
@@ -85,6 +90,11 @@ def test_what_happened_is_what_is_exported() -> None:
         ("cx_inflight_records", ()): 42,
         ("cx_partition_lag", on_three): 17,
         ("cx_watermark_delay_seconds", on_three): 10.5,
+        ("cx_record_age_seconds_sum", (("topic", "cx.replies"),)): 0.25,
+        ("cx_event_age_seconds_sum", (("topic", "cx.replies"),)): 2.5,
+        ("cx_rebalances_total", ()): 1,
+        ("cx_deliveries_total", (("outcome", "refused"), ("receiver", "care"))): 1,
+        ("cx_delivery_seconds_count", (("receiver", "care"),)): 1,
         ("cx_commit_age_seconds", ()): 1.5,
         ("cx_commits_total", ()): 4,
         ("cx_recovery_records_total", (("table", "customers"),)): 1_000,
@@ -129,13 +139,24 @@ def test_gauges_of_a_lost_partition_disappear() -> None:
     """What went to another worker is not reported here any more, counters stay."""
     telemetry = everything()
     telemetry.values(1, '{"segment":"basic"}', {"nps": {"1h": Figure(1, 2, None)}})
-    telemetry.partition_lost("cx.replies", 3)
-    telemetry.partition_lost("cx.replies", 99)
+    telemetry.level("cx_partition_lag", {("cx.replies", "4"): 1})
+    telemetry.level("cx_watermark_delay_seconds", {})
     telemetry.owner_lost(0)
     found = samples(telemetry)
     assert not [key for key in found if ("partition", "3") in key[1]]
     assert {dict(labels)["slice"] for name, labels in found if name == "cx_metric_value"} == {"segment=basic"}
     assert found["cx_records_total", (("topic", "cx.replies"), ("verdict", "applied"))] == 7
+
+
+def test_a_level_has_the_labels_of_its_family() -> None:
+    """Whoever looks at something else than the family says is told so, not Prometheus."""
+    telemetry = Telemetry()
+    with pytest.raises(
+        ValueError, match=r"cx_partition_lag: 1 values for the labels \('topic', 'partition'\)"
+    ):
+        telemetry.level("cx_partition_lag", {("cx.replies",): 1})
+    with pytest.raises(KeyError):
+        telemetry.level("cx_unheard_of", {})
 
 
 def test_a_slice_without_values_disappears() -> None:
