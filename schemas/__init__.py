@@ -7,6 +7,7 @@ from schemas.deadletter import DeadLetterHeaders, Reason
 from schemas.decision import Decision
 from schemas.export import export
 from schemas.metrics import Metrics, WindowValue
+from schemas.model import ModelVersion
 from schemas.record import DIMENSIONS, Record
 from schemas.reply import SCALES, Reply
 from schemas.rules import RulesVersion
@@ -25,6 +26,7 @@ __all__ = [
     "DeadLetterHeaders",
     "Decision",
     "Metrics",
+    "ModelVersion",
     "Reason",
     "Record",
     "RecordEvent",

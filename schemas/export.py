@@ -18,12 +18,13 @@ from schemas.cloudevent import RecordEvent
 from schemas.deadletter import DeadLetterHeaders
 from schemas.decision import Decision
 from schemas.metrics import Metrics
+from schemas.model import ModelVersion
 from schemas.reply import Reply
 from schemas.rules import RulesVersion
 from schemas.silence import Silence
 from schemas.touchpoint import Touchpoint
 
-VERSION: Final = "1.2.0"
+VERSION: Final = "1.3.0"
 """Of the contracts, not of the program: additions raise the minor, anything else the major number."""
 
 MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
@@ -38,6 +39,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "action": ActionTaken,
         "rules": RulesVersion,
         "silence": Silence,
+        "model": ModelVersion,
     }
 )
 """Name of each document -> the model it is generated from."""
@@ -68,6 +70,13 @@ _CHANNELS: Final[dict[str, tuple[str, str, str, tuple[str, ...], str]]] = {
     "actions": ("cx.actions", "receive", "the fingerprint", ("action",), "What became of alerts."),
     "rules": ("cx.rules", "receive", "valid_from, in UTC", ("rules",), "Versions of the rules, compacted."),
     "silences": ("cx.silences", "receive", "the id", ("silence",), "Silences, compacted."),
+    "models": (
+        "cx.models",
+        "send",
+        "name|valid_from, in UTC",
+        ("model",),
+        "Versions of fitted and learned models, compacted.",
+    ),
 }
 
 

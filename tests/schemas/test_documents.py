@@ -94,7 +94,9 @@ def test_asyncapi_names_the_topics_of_the_program() -> None:
     assert addresses == {
         *topics.INPUTS,
         topics.ACTIONS,
-        *topics.FEEDS,
+        topics.RULES,
+        topics.SILENCES,
+        topics.MODELS,
         topics.METRICS,
         topics.ALERTS,
         topics.DECISIONS,
