@@ -91,28 +91,37 @@ class _Slot:
 
     def rendered(self) -> _Lines:
         if self.lines is None:
-            families: tuple[list[str], ...] = ([], [], [], [], [])
-            for metric, windows in self.values.items():
-                for window, value in windows.items():
-                    names = f'metric="{metric}",window="{window}",slice="{self.label}"'
-                    labels = f"{{{names}}}"
-                    if value.value is not None:
-                        families[0].append(f"cx_metric_value{labels} {float(value.value)!r}\n")
-                    families[1].append(f"cx_metric_replies{labels} {value.n}\n")
-                    if value.interval is not None:
-                        low, high = value.interval
-                        families[2].append(f"cx_metric_interval_lower{labels} {float(low)!r}\n")
-                        families[3].append(f"cx_metric_interval_upper{labels} {float(high)!r}\n")
-                    for name, line in (
-                        ("goal", value.goal),
-                        ("baseline", value.baseline),
-                        ("benchmark", value.benchmark),
-                    ):
-                        if line is not None:
-                            gap = f'cx_metric_gap{{{names},line="{name}"}} {float(line.gap)!r}\n'
-                            families[4].append(gap)
-            self.lines = tuple("".join(family) for family in families)
+            self.lines = _rendered(self.label, self.values)
         return self.lines
+
+
+def _rendered(label: str, values: SliceValues) -> _Lines:
+    """A slice's lines; 12 digits: all that is behind a value, at a third of the time of all that a float has."""
+    value_of: list[str] = []
+    n_of: list[str] = []
+    lower: list[str] = []
+    upper: list[str] = []
+    gaps: list[str] = []
+    tail = f'",slice="{label}"'
+    for metric, windows in values.items():
+        head = f'{{metric="{metric}",window="'
+        for window, value in windows.items():
+            names = f"{head}{window}{tail}"
+            if value.value is not None:
+                value_of.append("cx_metric_value%s} %.12g\n" % (names, value.value))  # noqa: UP031 - the fastest
+            n_of.append(f"cx_metric_replies{names}}} {value.n}\n")
+            if value.interval is not None:
+                low, high = value.interval
+                lower.append("cx_metric_interval_lower%s} %.12g\n" % (names, low))  # noqa: UP031
+                upper.append("cx_metric_interval_upper%s} %.12g\n" % (names, high))  # noqa: UP031
+            for name, line in (
+                ("goal", value.goal),
+                ("baseline", value.baseline),
+                ("benchmark", value.benchmark),
+            ):
+                if line is not None:
+                    gaps.append(f'cx_metric_gap{names},line="{name}"}} {line.gap:.12g}\n')
+    return "".join(value_of), "".join(n_of), "".join(lower), "".join(upper), "".join(gaps)
 
 
 class BusinessMetrics:
