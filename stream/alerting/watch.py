@@ -116,7 +116,7 @@ class Watch(msgspec.Struct, array_like=True, gc=False):
     contacts: list[int] = []
     #: Alerts of rules with a limit: the rule, event time, what became of it (``limits``).
     limited: list[tuple[str, int, int]] = []
-    #: Always 1, so that a customer of whom nothing is known is told by its last byte: nil.
+    #: Always 1, so that a customer of whom nothing is known is told by its last bytes (``state.UNTOLD``).
     mark: int = 1
 
     @property

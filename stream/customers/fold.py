@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from . import identity
+from . import identity, known
 from .identity import (
     ARRIVAL_BYTES,
     ENTRY_BYTES,
@@ -14,9 +14,12 @@ from .identity import (
     pack_arrival,
     pack_entry,
 )
-from .state import CustomerConfig
+from .learning_labels import CANCELLED, STARTED, advance, fold_contract
+from .state import OPEN, OPENED, REOPENED, RESOLVED, CustomerConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .state import Customer, Ticket
 
 #: Verdicts of ``fold``.
@@ -27,8 +30,6 @@ REPLAYED: Final = "replayed"  # this very record was folded in, or refused, befo
 #: Codes of the source topics.
 TOPIC_CODES: Final = ("t", "r")
 
-#: Flags of a held ticket: which of its events were seen, and whether the newest leaves it open.
-OPENED, RESOLVED, REOPENED, OPEN = 1, 2, 4, 8
 TICKET_FLAGS: Final = {"ticket_opened": OPENED, "ticket_resolved": RESOLVED, "ticket_reopened": REOPENED}
 
 PURCHASE: Final = "purchase"
@@ -45,6 +46,7 @@ _WHOLE_MAX: Final = 2.0**53
 _PLACES: Final = 1000.0
 _REF_MAX: Final = 64
 _CURRENCY_MAX: Final = 16
+_PROMISES: Final = frozenset((known.PROMISE_MADE, known.PROMISE_KEPT))
 _DEFAULTS: Final = CustomerConfig()
 _ONE: Final = [bytes((n,)) for n in range(_COUNT_MAX + 1)]
 
@@ -53,7 +55,9 @@ class Occurrence(Protocol):
     """What ``fold`` reads of an event; the event of ``stream.intake`` fits."""
 
     @property
-    def event_id(self) -> str: ...  # noqa: D102 - names as in the contract
+    def customer_id(self) -> str: ...  # noqa: D102 - names as in the contract
+    @property
+    def event_id(self) -> str: ...  # noqa: D102
     @property
     def time_ms(self) -> int: ...  # noqa: D102
     @property
@@ -74,6 +78,20 @@ class Occurrence(Protocol):
     def scale(self) -> tuple[float, float] | None: ...  # noqa: D102
     @property
     def higher_is_better(self) -> bool: ...  # noqa: D102
+    @property
+    def touchpoint(self) -> str | None: ...  # noqa: D102
+    @property
+    def stage(self) -> str | None: ...  # noqa: D102
+    @property
+    def channel(self) -> str | None: ...  # noqa: D102
+    @property
+    def region(self) -> str | None: ...  # noqa: D102
+    @property
+    def product(self) -> str | None: ...  # noqa: D102
+    @property
+    def attributes(self) -> Mapping[str, str | int | float | bool | None] | None: ...  # noqa: D102
+    @property
+    def due_ms(self) -> int | None: ...  # noqa: D102
 
 
 def fold(  # noqa: C901, PLR0912, PLR0915 - run per event: calls would cost as much as the work
@@ -140,6 +158,9 @@ def fold(  # noqa: C901, PLR0912, PLR0915 - run per event: calls would cost as m
             else:
                 c.purchases += 1
         return APPLIED
+    contract = c.contract
+    if contract is not None and time_ms >= contract.due_ms:
+        advance(c, time_ms, config)  # before the event is folded in
     if events > 1:
         last_ms = c.last_ms
         bucket_ms = config.bucket_ms
@@ -176,6 +197,8 @@ def fold(  # noqa: C901, PLR0912, PLR0915 - run per event: calls would cost as m
         _fold_purchase(c, e, config)
     elif kind in TICKET_FLAGS:
         _fold_ticket(c, TICKET_FLAGS[kind], e, arrival, config)
+    elif kind in {STARTED, CANCELLED}:
+        fold_contract(c, e, config)
     return APPLIED
 
 
@@ -254,12 +277,6 @@ def _fold_score(c: Customer, metric: str, e: Occurrence, arrival: int) -> None:
     if score is None or scale is None:
         return
     time_ms = e.time_ms
-    scores = c.scores
-    held = scores.get(metric)
-    if held is not None:
-        held_ms = held[0]
-        if time_ms < held_ms or (time_ms == held_ms and arrival <= held[1]):
-            return
     low, high = scale
     place = _PLACES * (score - low) / (high - low) if high > low else _PLACES
     if not e.higher_is_better:
@@ -268,6 +285,13 @@ def _fold_score(c: Customer, metric: str, e: Occurrence, arrival: int) -> None:
         place = 0.0
     elif place > _PLACES:
         place = _PLACES
+    known.scored(c.known, metric, time_ms, int(place + 0.5))
+    scores = c.scores
+    held = scores.get(metric)
+    if held is not None:
+        held_ms = held[0]
+        if time_ms < held_ms or (time_ms == held_ms and arrival <= held[1]):
+            return
     kept: int | float = score
     if -_WHOLE_MAX < score < _WHOLE_MAX and score == (whole := int(score)):
         kept = whole  # one byte instead of nine

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .fold import MONEY_UNITS, OPEN
+from .fold import MONEY_UNITS
 from .ranking import ranked, shown
 from .signals import signals
-from .state import story_of
+from .state import OPEN, story_of
 
 if TYPE_CHECKING:
     from .state import Customer, CustomerConfig

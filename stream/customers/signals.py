@@ -6,10 +6,10 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from .fold import MONEY_UNITS, OPEN, OPENED
+from .fold import MONEY_UNITS
 from .rhythm import activity_rate, own_gap_ms
 from .risk import SCORE_DAYS, probability, reasons_of
-from .state import DAY_MS, CustomerConfig
+from .state import DAY_MS, OPEN, OPENED, CustomerConfig
 from .value import WEEK_MS, expected_purchases, expected_spend, p_alive
 
 if TYPE_CHECKING:

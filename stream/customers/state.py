@@ -11,15 +11,46 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from .journeys import Fact, Held, Moment
+from .known import Known
 from .value import ValueModel
 
 DAY_MS: Final = 24 * 3600 * 1000
+NEVER: Final = 2**62
 
 #: Score kept per metric: event time, order of arrival, score as given, position on its scale (0..1000,
 #: 1000 is best whichever way the question was asked).
 Score = tuple[int, int, int | float, int]
-#: Ticket kept per reference: reference, time and order of its newest event, flags (``fold.py``).
+#: Flags of a ticket: which of its events were seen, and whether the newest leaves it open.
+OPENED, RESOLVED, REOPENED, OPEN = 1, 2, 4, 8
+#: Ticket kept per reference: reference, time and order of its newest event, flags.
 Ticket = tuple[str, int, int, int]
+
+
+class Lessons(msgspec.Struct, frozen=True):
+    """When customers with a contract are looked at, and after how long it counts who left.
+
+    A customer's moments lie a horizon apart; which they are depends on the id, so that each multiple of
+    ``every_ms`` is a moment for as many customers as any other.
+
+    Attributes:
+        every_ms: Moments are multiples of this since the epoch.
+        horizon_ms: A multiple of it.
+        one_in: Only one customer in so many is looked at; which, depends on the id.
+
+    Raises:
+        ValueError: where there is no such schedule.
+    """
+
+    every_ms: int = 7 * DAY_MS
+    horizon_ms: int = 28 * DAY_MS
+    one_in: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if self.every_ms < 1 or self.one_in < 1:
+            raise ValueError("every_ms, one_in: must be at least 1")
+        if self.horizon_ms < 1 or self.horizon_ms % self.every_ms:
+            raise ValueError(f"horizon_ms: must be a multiple of every_ms, {self.every_ms}")
 
 
 class CustomerConfig(msgspec.Struct, frozen=True):
@@ -51,6 +82,11 @@ class CustomerConfig(msgspec.Struct, frozen=True):
     max_currencies: int = 8
     #: The currency of the ``spend`` signal; None: the customer's only one.
     currency: str | None = None
+    #: Touchpoints held by name per customer, and promises; of further touchpoints only the sum is.
+    max_touchpoints: int = 16
+    max_promises: int = 16
+    #: Attributes of touchpoints whose newest value is kept.
+    attributes: frozenset[str] = frozenset()
     #: False: only what tells duplicates apart and pairs events is kept, nothing that only signals are made of.
     profile: bool = True
     #: False: without a profile, not what was spent either.
@@ -70,6 +106,10 @@ class CustomerConfig(msgspec.Struct, frozen=True):
     max_journal: int = 1000
     #: What customers are expected to buy and spend yet.
     value: ValueModel = ValueModel()
+    #: Subscriptions held per customer.
+    max_subscriptions: int = 8
+    #: When customers with a contract are looked at, to learn who leaves; None: never.
+    lessons: Lessons | None = None
 
     def __post_init__(self) -> None:
         """Refuse limits that cannot work."""
@@ -85,6 +125,7 @@ class CustomerConfig(msgspec.Struct, frozen=True):
             "max_moments",
             "max_strays",
             "max_journal",
+            "max_subscriptions",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1")
@@ -142,6 +183,35 @@ class Story(msgspec.Struct, array_like=True, gc=False):
     #: of the last days: hour, currency as in ``spend``, money; about 15 bytes each.
     unhappy: dict[int, Unhappy] = {}
     bought: list[tuple[int, str, int]] = []
+
+
+Subscription = tuple[int, int, bool]
+"""Of one reference: its hash (0: none), time of its newest event, whether that leaves it running."""
+
+
+class Frozen(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a customer looked like at a moment, as ``learning_features.pack`` writes it; some 40 bytes."""
+
+    at_ms: int
+    figures: bytes
+    #: Whether the customer had left a horizon later; as long as that is not known it says nothing.
+    left: bool = False
+
+
+class Contract(msgspec.Struct, array_like=True, gc=False):
+    """The subscriptions of a customer who has had one: 15 bytes each, and 40 more for each look at them."""
+
+    subscriptions: list[Subscription] = []
+    #: Since when at least one has been running; 0: none is.
+    since_ms: int = 0
+    #: The next moment at which the customer is looked at; ``NEVER`` where none is in sight.
+    due_ms: int = NEVER
+    #: The newest look, of which it is not known yet who left.
+    frozen: Frozen | None = None
+    #: Looks of which it is known, the newest last: until the partition has gathered them, and a crash is past.
+    known: list[Frozen] = []
+    #: Always 1: see ``UNTOLD``.
+    mark: int = 1
 
 
 #: A story that was not read yet, as written; or, in memory, one that was.
@@ -209,6 +279,13 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
     #: What rules over time know of the customer, as ``stream.alerting.watch`` writes it: one byte where no rule
     #: has been about the customer. Here nobody looks into it.
     watch: Opaque = _NO_STORY
+    #: Subscriptions, and what is to be learned from them; None for a customer who never had one.
+    contract: Contract | None = None
+
+
+#: An encoded customer that ends like this has no watch: both fields at the end are nil, and neither ends in nil
+#: where it is not. It need not be decoded to find out. A field after them has to keep to that, and adds its nil.
+UNTOLD: Final = b"\xc0\xc0"
 
 
 class _Stamps(msgspec.Struct, array_like=True, gc=False):

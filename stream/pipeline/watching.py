@@ -22,6 +22,7 @@ from stream.alerting.rules import RuleBook
 from stream.alerting.timers import NEVER, Timers
 from stream.alerting.watch import DELAYED, NOTHING, SUPPRESSED, Told, Watch, read_watch
 from stream.customers import decode, signal, signals
+from stream.customers.state import UNTOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     At = Callable[[bytes], Customer]
     Held = tuple[bytes, bytes | Customer]
 
-_NIL: Final = 0xC0
 _ALWAYS: Final = -1
 
 
@@ -208,7 +208,9 @@ class Watcher:
         if due_ms and (not watch.alarm_ms or due_ms < watch.alarm_ms):
             watch.alarm_ms = due_ms
             self._timers.add(due_ms, name)
-        customer.watch = NOTHING if watch.blank else watch
+        blank = watch.blank
+        customer.watch = NOTHING if blank else watch
+        customer.watched = None if blank else True
 
     def _scan(self, everyone: Iterable[Held], at: At, now_ms: int, *, fresh: bool) -> None:
         """Let the current rules take over from those before, and index who is due under them.
@@ -223,7 +225,7 @@ class Watcher:
         history = rules.history
         marks = frozenset[int]().union(*(one.history.marks for one, _ in self._versions[self._current :]))
         for name, held in everyone:
-            if isinstance(held, bytes) and held[-1] == _NIL and not history.looks:
+            if isinstance(held, bytes) and held.endswith(UNTOLD) and not history.looks:
                 continue
             customer = decode(held) if isinstance(held, bytes) else held
             watch = _watch_of(customer, keep=False)

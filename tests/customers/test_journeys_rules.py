@@ -472,11 +472,11 @@ def test_a_flood_in_one_batch_cannot_swell_a_customer() -> None:
     assert unpaired == {"over_capacity": 40}
 
 
-def test_customers_without_journeys_pay_three_bytes() -> None:
-    """No acquisition, an empty story and no watch; an open ticket with its dimensions is about a hundred."""
+def test_customers_without_journeys_pay_four_bytes() -> None:
+    """No acquisition, an empty story, no watch, no contract; an open ticket with dimensions is about a hundred."""
     c = Customer()
     fold(c, touch("a", T0, "session_started"), "t", 0)
-    assert encode(c).endswith(b"\xff\xc0\xc0")
+    assert encode(c).endswith(b"\xff\xc0\xc0\xc0")
     opened = Given(
         touch("a", T0, "ticket_opened", ref="T", segment="vip", channel="chat"), declared=EVERYTHING
     )
