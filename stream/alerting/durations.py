@@ -31,3 +31,16 @@ def duration_text(ms: int) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def in_words(at_ms: int, now_ms: int) -> str:
+    """``in 2h``, ``3d ago``; a minute more or less does not matter beyond an hour, an hour beyond a day."""
+    distance = abs(at_ms - now_ms)
+    text = roughly(distance)
+    return f"in {text}" if at_ms > now_ms else f"{text} ago"
+
+
+def roughly(ms: int) -> str:
+    """A length of time, to two figures that matter: ``45s``, ``2h5m``, ``3d4h``."""
+    unit = 1000 if ms < 60 * _UNITS["m"] else _UNITS["m"] if ms < _UNITS["d"] else 60 * _UNITS["m"]
+    return duration_text(ms // unit * unit)

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from stream import topics
-from stream.cli.asking import ask, newest, read
+from stream.accounts.records import newest
+from stream.cli.asking import ask, read
 from stream.cli.config import load_settings
 from stream.cli.moments import columns
 from stream.cli.problems import Finding
 from stream.cli.shape import Group
 
 if TYPE_CHECKING:
+    from stream.accounts.account import Account
     from stream.alerting.hygiene import Silence
     from stream.alerting.model import Rule, RuleBook
-    from stream.cli.accounts import Account
     from stream.settings import Settings
 
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{16}")
@@ -47,8 +48,8 @@ def alerts() -> None:
 @click.option("--json", "as_json", is_flag=True, help="The newest event of each as JSON, one a line.")
 def list_(rules: tuple[str, ...], everything: bool, as_json: bool, limit: int) -> None:
     """List the alerts that fire, the most severe first. Those about single customers only with --all."""
-    from stream.cli.account_words import headline  # noqa: PLC0415 - slow to import
-    from stream.cli.accounts import accounts  # noqa: PLC0415
+    from stream.accounts.account import accounts  # noqa: PLC0415
+    from stream.accounts.words import headline  # noqa: PLC0415 - slow to import
 
     now = int(time.time() * 1000)
     found = accounts(ask(load_settings(), read(load_settings(), topics.ALERTS)))
@@ -93,7 +94,7 @@ def explain(what: str, everything: bool, as_json: bool) -> None:
     Of a rule every alert it could have is told that something was decided about; what fires comes first.
     Set CX_RULES as for the workers, and it says what the rule asks for as well. Exit code 1: nothing is known.
     """
-    from stream.cli.accounts import accounts, in_force  # noqa: PLC0415 - slow to import
+    from stream.accounts.account import accounts, in_force  # noqa: PLC0415 - slow to import
 
     settings = load_settings()
     now = int(time.time() * 1000)
@@ -140,7 +141,7 @@ def _say(
     now: int,
     most: int | None,
 ) -> None:
-    from stream.cli.account_words import history, lines, rule_in_words  # noqa: PLC0415
+    from stream.accounts.words import history, lines, rule_in_words  # noqa: PLC0415
 
     if not mine and rule is not None:
         click.echo(f"{what}: nothing was decided about it yet.")
@@ -172,7 +173,7 @@ def _indent(said: list[tuple[str, str]]) -> None:
 def _object(
     what: str, mine: list[Account], rule: Rule | None, silences: list[Silence], now: int
 ) -> dict[str, Any]:
-    from stream.cli.account_words import lines, rule_in_words  # noqa: PLC0415
+    from stream.accounts.words import lines, rule_in_words  # noqa: PLC0415
 
     return {
         "what": what,
@@ -201,8 +202,8 @@ def _rules(
     settings: Settings, values: dict[bytes, bytes]
 ) -> tuple[RuleBook, list[tuple[int, RuleBook]], str]:
     """The file's rules, the versions of the topic, and what of them cannot be read: at night half is enough."""
+    from stream.accounts.versions import known_versions  # noqa: PLC0415
     from stream.alerting.rules import RuleError  # noqa: PLC0415
-    from stream.cli.rules_apply import known_versions  # noqa: PLC0415
     from stream.deployment import load_book, silent_book  # noqa: PLC0415
 
     note = ""

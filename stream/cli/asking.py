@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from stream.accounts.records import Found
 from stream.cli.problems import Problem
 
 if TYPE_CHECKING:
@@ -18,14 +19,6 @@ _T = TypeVar("_T")
 _POLL_MS = 500
 _LARGEST = 4 * 1024 * 1024
 _SECONDS = 60
-
-
-class Found(NamedTuple):
-    """A record of a topic; ``value`` is None where the key was deleted."""
-
-    key: bytes
-    value: bytes | None
-    at_ms: int
 
 
 def ask(settings: Settings, question: Coroutine[Any, Any, _T]) -> _T:
@@ -172,13 +165,3 @@ async def write(settings: Settings, topic: str, records: list[tuple[bytes, bytes
                 await producer.send_and_wait(topic, value, key=key)
     finally:
         await producer.stop()
-
-
-def newest(records: list[Found]) -> dict[bytes, bytes]:
-    """What a compacted topic holds: of each key the last value, without the deleted ones."""
-    held: dict[bytes, bytes] = {}
-    for record in records:
-        held.pop(record.key, None)
-        if record.value is not None:
-            held[record.key] = record.value
-    return held

@@ -9,13 +9,12 @@ import click
 from pydantic_core import PydanticCustomError
 
 from schemas.times import parse, to_ms
-from stream.alerting.durations import duration_text, parse_duration
+from stream.alerting.durations import in_words, parse_duration, roughly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MINUTE_MS: Final = 60_000
-_DAY_MS: Final = 86_400_000
+__all__ = ["DURATION", "MOMENT", "columns", "in_words", "roughly", "you"]
 
 
 class Moment(click.ParamType):
@@ -50,19 +49,6 @@ class Duration(click.ParamType):
 
 MOMENT: Final = Moment()
 DURATION: Final = Duration()
-
-
-def in_words(at_ms: int, now_ms: int) -> str:
-    """``in 2h``, ``3d ago``; a minute more or less does not matter beyond an hour, an hour beyond a day."""
-    distance = abs(at_ms - now_ms)
-    text = roughly(distance)
-    return f"in {text}" if at_ms > now_ms else f"{text} ago"
-
-
-def roughly(ms: int) -> str:
-    """A length of time, to two figures that matter: ``45s``, ``2h5m``, ``3d4h``."""
-    unit = 1000 if ms < 60 * _MINUTE_MS else _MINUTE_MS if ms < _DAY_MS else 60 * _MINUTE_MS
-    return duration_text(ms // unit * unit)
 
 
 def you() -> str:

@@ -6,34 +6,27 @@ import json
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from schemas import RulesVersion, format_ms
 from stream import topics
-from stream.cli.asking import ask, newest, read, write
+from stream.accounts.records import newest
+from stream.cli.asking import ask, read, write
 from stream.cli.config import load_settings
 from stream.cli.moments import MOMENT, in_words, you
 from stream.cli.problems import Finding, Problem
 from stream.cli.shape import Command
 
 if TYPE_CHECKING:
+    from stream.accounts.versions import Known
     from stream.alerting.model import RuleBook
     from stream.settings import Settings
 
 #: From now to where rules hold from when nothing else is said: in time for every worker to have read them.
 AHEAD_MS: Final = 30_000
 _SAME: Final = frozenset({"line", "group"})
-
-
-class Known(NamedTuple):
-    """A version on ``cx.rules``: where workers refuse it, ``book`` is None and ``problem`` says why."""
-
-    from_ms: int
-    record: RulesVersion | None
-    book: RuleBook | None
-    problem: str
 
 
 @click.command(
@@ -161,25 +154,9 @@ def compared(before: RuleBook, after: RuleBook) -> dict[str, list[str]]:
     }
 
 
-def known_versions(settings: Settings, values: dict[bytes, bytes], kept: RuleBook) -> list[Known]:
-    """What is on ``cx.rules``, the earliest first, as workers see it."""
-    from stream.feeds import Refused, decode_version  # noqa: PLC0415 - slow to import
-
-    found = []
-    for key, value in values.items():
-        record, book, problem = None, None, ""
-        try:
-            version = decode_version(key, value, settings, kept)
-            record, book = RulesVersion.model_validate_json(value), version.book
-            from_ms = version.from_ms
-        except Refused as refused:
-            problem = str(refused)
-            from_ms = _moment(key)
-        found.append(Known(from_ms, record, book, problem))
-    return sorted(found, key=lambda each: each.from_ms)
-
-
 async def _known(settings: Settings, kept: RuleBook) -> list[Known]:
+    from stream.accounts.versions import known_versions  # noqa: PLC0415 - slow to import
+
     found = await read(settings, topics.RULES)
     return known_versions(settings, newest(found[topics.RULES]), kept)
 
@@ -245,14 +222,3 @@ def _text(current: Known | None, settings: Settings) -> str:
     if settings.rules is None:
         raise Finding("no rules are in force: CX_RULES is not set, and cx.rules has no version")
     return text_of(settings.rules)
-
-
-def _moment(key: bytes) -> int:
-    from pydantic_core import PydanticCustomError  # noqa: PLC0415
-
-    from schemas.times import parse, to_ms  # noqa: PLC0415
-
-    try:
-        return to_ms(parse(key.decode(errors="replace")))
-    except PydanticCustomError:
-        return 0

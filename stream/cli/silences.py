@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from schemas import Silence, format_ms, to_ms
 from stream import topics
-from stream.cli.asking import ask, newest, read, write
+from stream.accounts.records import newest
+from stream.cli.asking import ask, read, write
 from stream.cli.config import load_settings
 from stream.cli.moments import DURATION, MOMENT, columns, in_words, you
 from stream.cli.problems import Finding, Problem

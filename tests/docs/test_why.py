@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stream import topics
+from stream.accounts.account import accounts
+from stream.accounts.records import Found
 from stream.alerting import conditions, contact, floods, histories, history_claims, limits, telling
 from stream.alerting.claims import Decision, fingerprint
 from stream.alerting.decisions import encode_decisions
 from stream.alerting.reasons import REASONS, words_of
 from stream.alerting.rules import load_rules
-from stream.cli.accounts import accounts
 from stream.cli.alerts import _say
-from stream.cli.asking import Found
 from tests.docs.pages import ROOT, blocks, code, rows, section
 
 if TYPE_CHECKING:

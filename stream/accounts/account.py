@@ -1,4 +1,4 @@
-"""What is known of one alert, put together for ``cx alerts``: what was told, decided and done."""
+"""What is known of one alert, put together: what was told, decided and done."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pydantic import ValidationError
 from schemas import ActionTaken, format_ms, to_ms
 from schemas.times import parse
 from stream import topics
+from stream.accounts.records import newest
 from stream.alerting.matching import matches
-from stream.cli.asking import newest
 
 if TYPE_CHECKING:
+    from stream.accounts.records import Found
     from stream.alerting.hygiene import Silence
     from stream.alerting.model import RuleBook
-    from stream.cli.asking import Found
 
 FIRING: Final = frozenset({"firing", "amended", "no_data"})
 #: Of decisions about what is told: it fires, and is kept back.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from stream.accounts.account import clock, moment
 from stream.alerting.described import fires_when, over_when, where_of
+from stream.alerting.durations import roughly
 from stream.alerting.reasons import words_of
 from stream.alerting.words import in_words as evidence_in_words
-from stream.cli.accounts import clock, moment
-from stream.cli.moments import roughly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stream.accounts.account import Account
     from stream.alerting.hygiene import Silence
     from stream.alerting.model import Rule
-    from stream.cli.accounts import Account
 
 MOST_EVENTS: Final = 10
 _MOST_FIGURES: Final = 12
