@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import ValidationError
 
 from schemas import Silence, format_ms, to_ms
 from stream import topics
 from stream.accounts.records import newest
+from stream.accounts.silences import ended, state_of
 from stream.cli.asking import ask, read, write
 from stream.cli.config import load_settings
 from stream.cli.moments import DURATION, MOMENT, columns, in_words, you
@@ -119,8 +118,7 @@ def expire(ids: tuple[str, ...], as_json: bool) -> None:
     for name in ids:
         silence = known[name]
         if name not in over:
-            ends = max(now // 1000 * 1000, to_ms(silence.starts_at))
-            silence = Silence.model_validate({**silence.model_dump(), "ends_at": ends})
+            silence = ended(silence, now)
             _put(settings, silence)
         if as_json:
             click.echo(silence.model_dump_json())
@@ -150,31 +148,13 @@ def silences_in(values: dict[bytes, bytes]) -> list[Silence]:
     return sorted(found, key=lambda each: (each.ends_at, each.id))
 
 
-def state_of(silence: Silence, now_ms: int) -> str:
-    """``active``, ``pending`` or ``expired``, as Alertmanager has it."""
-    if to_ms(silence.ends_at) <= now_ms:
-        return "expired"
-    return "pending" if to_ms(silence.starts_at) > now_ms else "active"
-
-
 def _silence(matchers: tuple[str, ...], starts: int, ends: int, author: str, comment: str) -> Silence:
-    from stream.alerting.matching import parse_matcher, show_matcher  # noqa: PLC0415
-    from stream.feeds import Refused, silence_of  # noqa: PLC0415
+    from stream.accounts.silences import new_silence  # noqa: PLC0415 - slow to import
 
     try:
-        written = [show_matcher(parse_matcher(text)) for text in matchers]
-        said = {"matchers": written, "starts_at": starts, "ends_at": ends}
-        said |= {"author": author, "comment": comment}
-        name = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
-        silence = Silence.model_validate({"id": name, **said})
-        silence_of(silence)
-    except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in wrong["loc"])
-        raise Problem(f"{where}: {wrong['msg']}" if where else str(wrong["msg"])) from None
-    except (Refused, ValueError) as error:
+        return new_silence(matchers, starts, ends, author, comment)
+    except ValueError as error:
         raise Problem(str(error)) from None
-    return silence
 
 
 def _put(settings: Settings, silence: Silence) -> None:
