@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from stream.alerting.claims import ClaimRecord, decode_record
@@ -50,6 +51,7 @@ class AlertsAgent:
 
     async def handle(self, partition: int, batches: list[Batch]) -> None:
         """Order what came, publish what is due, then remember it."""
+        started = monotonic()
         lane = self._lane(partition)
         if lane.silences(self._context.feeds.silences):
             # A round of their own: one that a crash repeats must find the same silences.
@@ -69,6 +71,8 @@ class AlertsAgent:
         await self._write(partition, changes)
         for decision in changes.decided:
             self._context.telemetry.decision(f"lane_{decision.reason}")
+        for batch in batches:
+            self._context.telemetry.batch(batch.topic, len(batch), monotonic() - started)
 
     async def _write(self, partition: int, changes: LaneChanges) -> None:
         # One log, in this order: after a crash there is a prefix of it, so the progress comes after the entries.

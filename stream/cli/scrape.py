@@ -31,11 +31,11 @@ class Scrape:
         return sum(value for its, has, value in self._samples if its == name and wanted <= has.items())
 
     def by(self, name: str, label: str, **labels: str) -> dict[str, int]:
-        """The same sum for each value of one label."""
+        """The same sum for each value of one label, where it is not 0."""
         found: dict[str, int] = {}
         wanted = labels.items()
         for its, has, value in self._samples:
-            if its == name and label in has and wanted <= has.items():
+            if value and its == name and label in has and wanted <= has.items():
                 found[has[label]] = found.get(has[label], 0) + round(value)
         return found
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from schemas.deadletter import Reason
+from stream import topics
 from stream.serving.business import BusinessMetrics
 from stream.serving.levels import LEVELS, Level
 
@@ -31,6 +33,11 @@ _BATCH_RECORDS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_00
 _BATCH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _AGE_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3_600.0, 86_400.0)
 _DELIVERY_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+#: What becomes of a record of a feed, and why a write to Redis fails.
+FEED_VERDICTS = ("applied", "refused", "removed")
+READMODEL_TROUBLES = ("connection", "timeout", "refused", "overflow")
 
 
 class Verdict(StrEnum):
@@ -73,6 +80,7 @@ class Telemetry:
         self._decision_metrics()
         self._readmodel_metrics()
         self._delivery_metrics()
+        self._begin_at_zero()
 
     # -- what happened ---------------------------------------------------------------------------------
 
@@ -212,6 +220,20 @@ class Telemetry:
             version = "unknown"
         info = Gauge("cx_build_info", "Always 1.", ("version", "python"), registry=self.registry)
         info.labels(version, platform.python_version()).set(1)
+
+    def _begin_at_zero(self) -> None:
+        """Show what is known beforehand as 0: of a series that begins with 1, Prometheus sees no increase."""
+        for topic in topics.INPUTS:
+            self._misrouted.labels(topic)
+            for verdict in Verdict:
+                self._records.labels(topic, str(verdict))
+        for reason in Reason:
+            self._deadletters.labels(str(reason))
+        for topic in topics.FEEDS:
+            for verdict in FEED_VERDICTS:
+                self._feeds.labels(topic, verdict)
+        for reason in READMODEL_TROUBLES:
+            self._readmodel_errors.labels(reason)
 
     def _pipeline_metrics(self) -> None:
         registry = self.registry

@@ -116,6 +116,19 @@ def test_what_happened_is_what_is_exported() -> None:
     assert any(name == "cx_build_info" for name, _ in found)
 
 
+def test_counters_begin_at_zero_where_their_labels_are_known() -> None:
+    """The first record refused is an increase that Prometheus can see."""
+    found = samples(Telemetry())
+    for name, labels in (
+        ("cx_deadletters_total", {"reason": "too_late"}),
+        ("cx_records_total", {"topic": "cx.replies", "verdict": "deadletter"}),
+        ("cx_misrouted_records_total", {"topic": "cx.touchpoints"}),
+        ("cx_feed_records_total", {"topic": "cx.rules", "verdict": "refused"}),
+        ("cx_readmodel_errors_total", {"reason": "overflow"}),
+    ):
+        assert found[name, tuple(sorted(labels.items()))] == 0, name
+
+
 def test_names_follow_the_conventions() -> None:
     """cx_ or process_ prefix, counters end in _total, no _created series, help on every family."""
     for family in text_string_to_metric_families(everything().render().decode()):
