@@ -64,6 +64,10 @@ class Reader:
     ) -> None:
         raise NotImplementedError
 
+    async def slices(self) -> list[str]:
+        """The keys of all slices there are, in no order; without their values."""
+        raise NotImplementedError
+
     async def metrics(self, slice_keys: Iterable[str] | None = None) -> dict[str, Json]:
         """Slice key -> newest ``cx.metrics`` object; of those asked for that exist, or of all."""
         raise NotImplementedError
