@@ -1,4 +1,4 @@
-"""What is posted: to webhooks, Slack and Teams. Bytes of JSON; texts of alerts cannot become markup or mentions."""
+"""What is posted to Slack and Teams. Texts of alerts are taken as text: they cannot become markup or mentions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLOUDEVENT: Final = "application/cloudevents+json; charset=utf-8"
 
 _COLOURS: Final = {"critical": "#c4314b", "warning": "#d98c00", "info": "#3b6fb6", "over": "#2e7d32"}
 _STYLES: Final = {"critical": "attention", "warning": "warning", "info": "accent", "over": "good"}
-_TEAMS_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]()#+\-!~>|])")
+_TEAMS_SPECIAL: Final = re.compile(r"([\\`*_\[\]#~<>|])")
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -31,7 +31,7 @@ def slack(notice: Notice) -> bytes:
     links = " · ".join(f"<{slack_text(address)}|{slack_text(name)}>" for name, address in words.links)
     attachment: dict[str, Any] = {
         "color": _COLOURS.get(words.mood, _COLOURS["info"]),
-        "fallback": words.title,
+        "fallback": slack_text(words.title),
         "title": slack_text(words.title),
         "text": "\n".join(part for part in (slack_text(words.text), links) if part),
         "fields": facts,

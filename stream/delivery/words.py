@@ -1,4 +1,4 @@
-"""An alert in words, for people: the same for Slack, Teams and e-mail. What it says is taken as text, never as markup."""
+"""An alert in words, for people: the same for Slack, Teams and e-mail."""
 
 from __future__ import annotations
 
