@@ -1,14 +1,17 @@
 """When whom to look at again: a million moments in little memory.
 
 Moments lie in buckets of a minute, as plain numbers beside the names they are of; only the bucket that time has
-reached is put in order. There is no way to take one out: whoever is named looks whether it still holds.
+reached is put in order. One alone cannot be taken out: whoever is named looks whether it still holds.
 """
 
 from __future__ import annotations
 
 from array import array
 from heapq import heapify, heappop, heappush
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 NEVER: Final = 2**62
 BUCKET_MS: Final = 60_000
@@ -65,6 +68,18 @@ class Timers:
         found = heappop(self._near)
         self._look()
         return found
+
+    def forget(self, names: Collection[bytes]) -> None:
+        """Take out every moment of some names: it goes through all of them."""
+        gone = frozenset(names)
+        for number, (dues, held) in list(self._buckets.items()):
+            if gone.isdisjoint(held):
+                continue
+            kept = [(due, name) for due, name in zip(dues, held, strict=True) if name not in gone]
+            self._buckets[number] = (array("q", [due for due, _ in kept]), [name for _, name in kept])
+        self._near = [each for each in self._near if each[1] not in gone]
+        heapify(self._near)
+        self._look()
 
     def _look(self) -> None:
         near = self._near[0][0] if self._near else NEVER
