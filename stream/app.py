@@ -16,6 +16,7 @@ from agents.alerts import AlertsAgent
 from agents.context import Context
 from agents.customers import CustomersAgent
 from agents.metrics import MetricsAgent
+from agents.models import ModelsAgent
 from stream import topics
 from stream.brokers import admin
 from stream.brokers.security import aiokafka_security, faust_security
@@ -63,7 +64,7 @@ class Worker:
         self.app = app = BatchApp(
             settings.app_id,
             broker=[f"kafka://{address.strip()}" for address in settings.brokers.split(",")],
-            hot_topics=[*topics.INPUTS, topics.PARTIALS, topics.CLAIMS],
+            hot_topics=[*topics.INPUTS, topics.PARTIALS, topics.CLAIMS, topics.EXAMPLES],
             max_inflight_records=settings.max_inflight_records,
             max_batch_records=settings.max_batch_records,
             stall_after_s=settings.stall_after_ms / 1000,
@@ -76,7 +77,7 @@ class Worker:
             autodiscover=False,
             **faust_security(settings),
         )
-        self.feeds = Feeds(settings, book, self.telemetry)
+        self.feeds = Feeds(settings, book, self.telemetry, config.customers)
         context = Context(app, settings, config, book, self.telemetry, self.readmodel, self.feeds)
         self.customers = CustomersAgent(
             context,
@@ -85,7 +86,9 @@ class Worker:
         )
         self.metrics = MetricsAgent(context, app.batch_table(topics.WINDOWS_TABLE, source=topics.PARTIALS))
         self.alerts = AlertsAgent(context, app.batch_table(topics.LANE_TABLE, source=topics.CLAIMS))
+        self.models = ModelsAgent(context, app.batch_table(topics.MODELS_TABLE, source=topics.EXAMPLES))
         self._declare_agents()
+        self._declare_housekeeping()
         self.server = OpsServer(settings.http_host, settings.http_port, self.telemetry, self.health)
         self._stop = asyncio.Event()
         self.vitals = Vitals(app, settings, self.telemetry, self.health, self._seen(), self.readmodel)
@@ -113,7 +116,8 @@ class Worker:
 
     def _declare_agents(self) -> None:
         app = self.app
-        app.recovered_hooks += [self.customers.recovered, self.metrics.recovered, self.alerts.recovered]
+        agents = (self.customers, self.metrics, self.alerts, self.models)
+        app.recovered_hooks += [agent.recovered for agent in agents]
 
         @app.agent(app.hot_topic(topics.TOUCHPOINTS), name="touchpoints")
         async def touchpoints(stream: StreamT[Batch]) -> None:
@@ -131,7 +135,12 @@ class Worker:
         async def alerts(stream: StreamT[Batch]) -> None:
             await self.alerts.consume(stream)
 
-        settings = self.settings
+        @app.agent(app.hot_topic(topics.EXAMPLES), name="models")
+        async def models(stream: StreamT[Batch]) -> None:
+            await self.models.consume(stream)
+
+    def _declare_housekeeping(self) -> None:
+        app, settings = self.app, self.settings
 
         @app.service
         class Housekeeping(Service):

@@ -1,6 +1,6 @@
-"""What every worker reads whole and follows: the rules of ``cx.rules`` and the silences of ``cx.silences``.
+"""What every worker reads whole and follows: rules (``cx.rules``), silences, and versions of models.
 
-Both topics are compacted and have one partition. They are read to their end before the worker takes part, and
+These topics are compacted and have one partition. They are read to their end before the worker takes part, and
 followed from then on, by a consumer without a group. What is wrong in them is said in the log and counted, and
 changes nothing; it never stops a worker.
 """
@@ -17,7 +17,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from schemas import RulesVersion, format_ms, to_ms
+from schemas import ModelVersion, RulesVersion, format_ms, to_ms
 from schemas import Silence as SilenceRecord
 from schemas.times import parse
 from stream import topics
@@ -25,6 +25,8 @@ from stream.alerting.hygiene import Silence
 from stream.alerting.matching import check, parse_matcher
 from stream.alerting.rules import RuleError
 from stream.brokers.security import aiokafka_security
+from stream.customers import CustomerConfig
+from stream.customers.models import Models
 from stream.deployment import read_version
 
 if TYPE_CHECKING:
@@ -54,25 +56,38 @@ class Refused(ValueError):  # noqa: N818 - reads as what happened
 
 
 class Feeds:
-    """The versions of the rules and the silences, as they are on the broker.
+    """The versions of the rules, the silences and the versions of models, as they are on the broker.
 
     Args:
         settings: of the deployment.
         kept: the rules the worker starts with: what is kept, and what judges before the first version.
         telemetry: told what became of each record.
+        customers: what is declared of customers: it holds before the first version of a model.
+
+    Attributes:
+        models: What is in force when, of all versions that have come.
     """
 
-    def __init__(self, settings: Settings, kept: RuleBook, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        kept: RuleBook,
+        telemetry: Telemetry,
+        customers: CustomerConfig = CustomerConfig(),  # noqa: B008 - frozen
+    ) -> None:
         self._settings = settings
         self._kept = kept
         self._telemetry = telemetry
         self._books: dict[int, RuleBook] = {}
         self._silences: dict[str, Silence] = {}
+        self.models = Models(customers)
         self._consumer: AIOKafkaConsumer | None = None
         #: Called with rules and the moment from which they hold: those of the file are in force before.
         self.on_rules: list[Callable[[RuleBook, int], None]] = []
         #: Called with all silences when one has changed.
         self.on_silences: list[Callable[[list[Silence]], None]] = []
+        #: Called with each version of a model that has come; ``models`` has it by then.
+        self.on_models: list[Callable[[ModelVersion], None]] = []
 
     @property
     def versions(self) -> list[Version]:
@@ -85,7 +100,7 @@ class Feeds:
         return [self._silences[name] for name in sorted(self._silences)]
 
     async def start(self) -> None:
-        """Read both topics to their ends.
+        """Read the topics to their ends.
 
         Raises:
             KafkaError: the broker does not answer; may be tried again.
@@ -111,8 +126,13 @@ class Feeds:
             await consumer.stop()
             raise
         self._consumer = consumer
-        if self._books or self._silences:
-            logger.info("%d versions of the rules and %d silences", len(self._books), len(self._silences))
+        if self._books or self._silences or self.models.known_ms >= 0:
+            logger.info(
+                "%d versions of the rules, %d silences, %d versions of models",
+                len(self._books),
+                len(self._silences),
+                len(self.models),
+            )
 
     async def follow(self) -> None:
         """Take what comes, until cancelled. ``start`` comes before."""
@@ -138,6 +158,8 @@ class Feeds:
             for record in records:
                 if source.topic == topics.RULES:
                     await self.take_rules(record.key, record.value, record.offset)
+                elif source.topic == topics.MODELS:
+                    self.take_model(record.key, record.value, record.offset)
                 else:
                     silences |= self.take_silence(record.key, record.value, record.offset)
         if silences:
@@ -176,6 +198,27 @@ class Feeds:
         changed = self._silences.get(silence.id) != silence
         self._silences[silence.id] = silence
         return changed
+
+    def take_model(self, key: bytes | None, value: bytes | None, offset: int) -> None:
+        """Take in one record of ``cx.models``; without a value the version of that key is called off."""
+        try:
+            if value is None:
+                self.models.drop(*_model_of(key))
+                self._telemetry.feed(topics.MODELS, "removed")
+                return
+            version = decode_model(key, value)
+            try:
+                self.models.take(
+                    version.name, to_ms(version.valid_from), to_ms(version.as_of), version.parameters
+                )
+            except ValueError as error:
+                raise Refused(f"parameters: {error}") from None
+        except Refused as wrong:
+            self._refused(topics.MODELS, offset, wrong)
+            return
+        self._telemetry.feed(topics.MODELS, "applied")
+        for told in self.on_models:
+            told(version)
 
     def _call_off(self, from_ms: int) -> None:
         """From that moment on the rules before it go on."""
@@ -219,6 +262,31 @@ def decode_version(key: bytes | None, value: bytes, settings: Settings, kept: Ru
 def version_key(from_ms: int) -> bytes:
     """The key of a version: the moment from which on it holds, in UTC."""
     return format_ms(from_ms).encode()
+
+
+def decode_model(key: bytes | None, value: bytes) -> ModelVersion:
+    """A record of ``cx.models``.
+
+    Raises:
+        Refused: it is none.
+    """
+    try:
+        version = ModelVersion.model_validate_json(value)
+    except ValidationError as error:
+        raise Refused(_problems(error)) from None
+    if key != model_key(version.name, from_ms := to_ms(version.valid_from)):
+        raise Refused(f"the key is not its name and valid_from, {version.name}|{format_ms(from_ms)}")
+    return version
+
+
+def model_key(name: str, from_ms: int) -> bytes:
+    """The key of a version of a model: its name, and the moment from which on it holds, in UTC."""
+    return f"{name}|{format_ms(from_ms)}".encode()
+
+
+def _model_of(key: bytes | None) -> tuple[str, int]:
+    name, _, moment = (key or b"").partition(b"|")
+    return name.decode(errors="replace"), _moment(moment)
 
 
 def decode_silence(key: bytes | None, value: bytes) -> Silence:

@@ -118,6 +118,14 @@ class Settings(BaseSettings):
     max_batch_records: int = Field(
         5_000, ge=1, description="records of one partition handed to an agent at once"
     )
+    models_every: str = Field(
+        "7d",
+        min_length=1,
+        description="what customers will buy is fitted anew after this much event time; 0: never",
+    )
+    models_sample: int = Field(
+        20_000, ge=100, le=1_000_000, description="customers whose figures a fit looks at, at most"
+    )
     commit_interval_ms: int = Field(1_000, ge=50)
     stall_after_ms: int = Field(
         60_000, ge=1000, description="no progress with work waiting for this long: exit"
@@ -146,6 +154,12 @@ class Settings(BaseSettings):
     api_max_upload_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, le=1024**3, description="the same for a backtest's events"
     )
+
+    @property
+    def models_every_ms(self) -> int:
+        """Event time between fits, milliseconds; 0: never."""
+        text = self.models_every
+        return 0 if text == "0" else int(text[:-1]) * _UNITS_MS[text[-1]]
 
     @property
     def window_names(self) -> tuple[str, ...]:
@@ -218,6 +232,18 @@ class Settings(BaseSettings):
         if self.oauth_url is None:
             return None
         return client_context(self.oauth_ca, names=("CX_OAUTH_CA", "", ""))
+
+    @model_validator(mode="after")
+    def _models_are_fitted_in_time(self) -> Self:
+        text = self.models_every
+        if text != "0" and not (
+            _WINDOW.fullmatch(text) and _UNITS_MS["h"] <= self.models_every_ms <= 10 * _LONGEST_MS
+        ):
+            raise ValueError(
+                f"CX_MODELS_EVERY: {text!r} is no time between fits: a number and one of h, d, like 7d, "
+                "from 1h to 3660d; or 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _windows_are_some(self) -> Self:

@@ -20,7 +20,7 @@ RULES: Final = "cx.rules"
 SILENCES: Final = "cx.silences"
 MODELS: Final = "cx.models"  # versions of what was fitted or learned, each with the moment it holds from
 ERASURES: Final = "cx.erasures"  # who must be forgotten: fingerprints of ids, never ids
-FEEDS: Final = (RULES, SILENCES)
+FEEDS: Final = (RULES, SILENCES, MODELS)
 
 # Between the agents
 PARTIALS: Final = "cx.partials"

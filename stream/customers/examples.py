@@ -72,7 +72,7 @@ class Cohort(msgspec.Struct, tag="cohort", array_like=True, frozen=True, gc=Fals
 Example = Sample | Cohort
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(Example)
+_decoder: Final[msgspec.msgpack.Decoder[Sample | Cohort]] = msgspec.msgpack.Decoder(Sample | Cohort)
 
 #: Bytes of an example.
 encode_example = _encoder.encode

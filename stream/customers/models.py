@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from .learning_cohorts import NAMES
+from .learning_model import model_of
 from .state import CustomerConfig
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ class Models:
         self._configs: list[CustomerConfig] = []
         self._now = (-_NEVER, _NEVER, declared)  # from, until, what holds there
         self.known_ms = -1
+
+    def __len__(self) -> int:
+        """How many versions there are."""
+        return len(self._versions)
 
     def take(self, name: str, from_ms: int, as_of_ms: int, parameters: Mapping[str, float]) -> None:
         """Let a version hold from a moment on; of two of a name and moment the later given.
@@ -108,6 +114,8 @@ def config_with(
     Raises:
         ValueError: there is no model with these parameters; the text names the parameter.
     """
+    if name == CHURN:
+        return replace(config, churn=model_of(dict(parameters), NAMES) if parameters else None)
     wanted = PARAMETERS.get(name)
     if wanted is None:
         return config
