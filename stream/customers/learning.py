@@ -11,16 +11,18 @@ figures; nothing has to be tuned, and the order within a cohort does not matter.
 from __future__ import annotations
 
 from math import exp, log, sqrt
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from .learning_features import DECLARED, FEATURES, Vector
+from .learning_features import DECLARED, FEATURES
 from .learning_linear import Triangle, diagonal, mixed, solve, times
 from .state import DAY_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from .learning_features import Example, Vector
 
 #: Labels of either kind before a learned version takes the place of the declared prior.
 ENOUGH: Final = 50
@@ -38,13 +40,6 @@ _CLOSE: Final = 1e-9
 _FLAT: Final = 1e-9
 _STEEP: Final = 35.0
 _UNDECIDED: Final = 0.5
-
-
-class Example(NamedTuple):
-    """What was known of somebody at a moment, and whether they had left a horizon later."""
-
-    x: Vector
-    left: bool
 
 
 class Learner(msgspec.Struct, array_like=True, gc=False):

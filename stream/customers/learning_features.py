@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import log2
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .rhythm import activity_rate, own_gap_ms
 from .risk import PRIOR, SCORE_DAYS
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 Vector = tuple[float, ...]
 """A figure for each of ``FEATURES``, in their order."""
+
+
+class Example(NamedTuple):
+    """What was known of somebody at a moment, and whether they had left a horizon later."""
+
+    x: Vector
+    left: bool
+
 
 #: Name -> what it is. The first seven are the reasons of the declared prior.
 FEATURES: Final[dict[str, str]] = {
@@ -101,14 +109,10 @@ def pack(x: Vector) -> bytes:
     return _PACKED.pack(*[round(figure * _EXACT) for figure in x])
 
 
-def unpack(data: bytes) -> Vector:
-    """What ``pack`` was given.
-
-    Raises:
-        ValueError: these are no figures of this version.
-    """
+def unpack(data: bytes) -> Vector | None:
+    """What ``pack`` was given; None where that was a version with other figures."""
     if len(data) != _PACKED.size:
-        raise ValueError(f"{len(data)} bytes are not {len(FEATURES)} figures")
+        return None
     return tuple([units / _EXACT for units in _PACKED.unpack(data)])
 
 

@@ -14,14 +14,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .identity import customer_hash, hash64
-from .learning_features import features, pack, unpack
+from .learning_features import Example, features, pack, unpack
 from .state import NEVER, Contract, Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .fold import Occurrence
-    from .learning import Example
     from .state import Customer, CustomerConfig, Lessons, Subscription
 
 STARTED: Final = "subscription_started"
@@ -118,15 +117,12 @@ def gathered(c: Customer, at_ms: int, lessons: Lessons) -> Iterator[Example]:
         at_ms: The moment.
         lessons: The schedule.
 
-    Raises:
-        ValueError: what was written down is of another version.
+    Figures of another version of the program are left out.
     """
-    from .learning import Example  # noqa: PLC0415 - the learner is not needed to fold
-
     if c.contract is not None:
         for frozen in c.contract.known:
-            if frozen.at_ms + lessons.horizon_ms == at_ms:
-                yield Example(unpack(frozen.figures), frozen.left)
+            if frozen.at_ms + lessons.horizon_ms == at_ms and (x := unpack(frozen.figures)) is not None:
+                yield Example(x, frozen.left)
 
 
 def _ended_ms(contract: Contract) -> int:

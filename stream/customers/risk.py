@@ -32,10 +32,14 @@ SCORE_DAYS: Final = 90
 
 
 class Churn(NamedTuple):
-    """A probability to leave, 0..1, and its reasons with what each added to the log-odds, largest first."""
+    """A probability to leave, 0..1, and its reasons with what each added to the log-odds, largest first.
+
+    ``learned`` says whether it comes from cancellations, rather than from the declared prior.
+    """
 
     value: float
     reasons: tuple[tuple[str, float], ...]
+    learned: bool = False
 
 
 def churn_probability(signals: Mapping[str, float | None]) -> Churn:

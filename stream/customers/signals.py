@@ -7,6 +7,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from .fold import MONEY_UNITS
+from .learning import predict
+from .learning_features import features
 from .rhythm import activity_rate, own_gap_ms
 from .risk import SCORE_DAYS, probability, reasons_of
 from .state import DAY_MS, OPEN, OPENED, CustomerConfig
@@ -51,7 +53,7 @@ SIGNALS: Final[dict[str, str]] = {
     "days_since_nps": "days since the newest nps reply",
     "days_since_csat": "days since the newest csat reply",
     "days_since_ces": "days since the newest ces reply",
-    "churn_probability": "0..1 by a declared prior over the signals above: an order, not calibrated",
+    "churn_probability": "0..1: with a contract as learned from cancellations, else by a declared prior",
     "p_alive": "probability that the customer still buys; 1 as long as there was one purchase only",
     "expected_purchases": "purchases expected within the next 39 weeks",
     "expected_value": "money expected from them, in the currency of spend",
@@ -181,7 +183,10 @@ def _is_silent(c: Customer, now_ms: int, config: CustomerConfig) -> bool:
 
 
 def _churn_probability(c: Customer, now_ms: int, config: CustomerConfig) -> float:
-    """``risk.churn_probability`` of all signals, without those that it does not look at."""
+    """What was learned, or ``risk.churn_probability`` of all signals without those that it does not look at."""
+    contract = c.contract
+    if contract is not None and contract.since_ms and config.churn is not None:
+        return predict(config.churn.weights, features(c, now_ms, contract.since_ms, config))
     silence = nps = csat = ces = None
     if _is_silent(c, now_ms, config) and (gap_ms := own_gap_ms(c, config)) is not None:
         silence = (now_ms - c.last_ms) / gap_ms

@@ -12,6 +12,7 @@ import msgspec
 
 from .journeys import Fact, Held, Moment
 from .known import Known
+from .learning_model import ChurnModel
 from .value import ValueModel
 
 DAY_MS: Final = 24 * 3600 * 1000
@@ -108,6 +109,8 @@ class CustomerConfig(msgspec.Struct, frozen=True):
     value: ValueModel = ValueModel()
     #: Subscriptions held per customer.
     max_subscriptions: int = 8
+    #: Who leaves a contract, as it was learned; None: by the declared prior of ``risk``.
+    churn: ChurnModel | None = None
     #: When customers with a contract are looked at, to learn who leaves; None: never.
     lessons: Lessons | None = None
 
@@ -126,6 +129,8 @@ class CustomerConfig(msgspec.Struct, frozen=True):
             "max_strays",
             "max_journal",
             "max_subscriptions",
+            "max_touchpoints",
+            "max_promises",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1")
@@ -210,8 +215,6 @@ class Contract(msgspec.Struct, array_like=True, gc=False):
     frozen: Frozen | None = None
     #: Looks of which it is known, the newest last: until the partition has gathered them, and a crash is past.
     known: list[Frozen] = []
-    #: Always 1: see ``UNTOLD``.
-    mark: int = 1
 
 
 #: A story that was not read yet, as written; or, in memory, one that was.
@@ -281,11 +284,14 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
     watch: Opaque = _NO_STORY
     #: Subscriptions, and what is to be learned from them; None for a customer who never had one.
     contract: Contract | None = None
+    #: Where the person is in the journey, and what was named, promised and waited for (``known.py``).
+    known: Known = msgspec.field(default_factory=Known)
+    #: Always the last field, set by ``encode``: see ``UNTOLD``.
+    told: bool | None = None
 
 
-#: An encoded customer that ends like this has no watch: both fields at the end are nil, and neither ends in nil
-#: where it is not. It need not be decoded to find out. A field after them has to keep to that, and adds its nil.
-UNTOLD: Final = b"\xc0\xc0"
+#: An encoded customer that ends like this has neither watch nor contract; it need not be decoded to find out.
+UNTOLD: Final = b"\xc0"
 
 
 class _Stamps(msgspec.Struct, array_like=True, gc=False):
@@ -298,8 +304,12 @@ _decoder: Final = msgspec.msgpack.Decoder(Customer)
 _story: Final = msgspec.msgpack.Decoder(Story | None)
 _stamps: Final = msgspec.msgpack.Decoder(_Stamps)
 
-#: Bytes of a customer.
-encode = _encoder.encode
+
+def encode(c: Customer) -> bytes:
+    """Bytes of a customer."""
+    if c.contract is not None or c.watch != _NO_STORY:
+        c.told = True
+    return _encoder.encode(c)
 
 
 def decode(data: bytes) -> Customer:
