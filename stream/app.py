@@ -232,12 +232,13 @@ class Worker:
                 await self.feeds.start()
             except (admin.BrokerAway, KafkaError, OSError) as exc:
                 wait = RETRY_S[min(attempt, len(RETRY_S) - 1)]
-                self.vitals.broker_trouble = f"not reachable ({type(exc).__name__})"
+                why = exc.why if isinstance(exc, admin.BrokerAway) else f"{type(exc).__name__}: {exc}"
+                self.vitals.broker_trouble = f"not reachable ({why})"
                 attempt += 1
                 logger.warning(
                     "CX_BROKERS %s: not reachable (%s); trying again in %.0f s",
                     self.settings.brokers,
-                    type(exc).__name__,
+                    why,
                     wait,
                 )
                 with suppress(TimeoutError):

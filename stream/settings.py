@@ -23,7 +23,13 @@ Milliseconds = Annotated[int, Field(ge=0)]
 class Settings(BaseSettings):
     """What a deployment can set. Durations are in the unit their name says."""
 
-    model_config = SettingsConfigDict(env_prefix="CX_", env_file=".env", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="CX_",
+        env_file=".env",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # of a check across settings that is all of them, secrets included
+    )
 
     app_id: str = Field(
         "cx-pulse", pattern=r"^[a-zA-Z0-9._-]{1,100}$", description="consumer group and changelog prefix"
@@ -154,6 +160,11 @@ class Settings(BaseSettings):
     api_max_upload_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, le=1024**3, description="the same for a backtest's events"
     )
+
+    @property
+    def in_sync(self) -> int:
+        """Replicas that must have a record before it counts as written, of topics that cx creates."""
+        return self.min_isr or max(1, self.replication - 1)
 
     @property
     def models_every_ms(self) -> int:

@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
 
+from stream.brokers.diagnose import diagnose
 from stream.topics import Cleanup
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ _UNLIMITED: Final = "-1"
 _CLEANUP: Final = "cleanup.policy"
 _RETENTION: Final = "retention.ms"
 _MAX_MESSAGE: Final = "max.message.bytes"
+_MIN_ISR: Final = "min.insync.replicas"
 
 
 class What(StrEnum):
@@ -38,6 +41,7 @@ class What(StrEnum):
     CLEANUP = "cleanup.policy"
     RETENTION = "retention.ms"
     MAX_MESSAGE = "max.message.bytes"
+    MIN_ISR = "min.insync.replicas"
     REPLICATION = "replication"
 
 
@@ -66,23 +70,34 @@ class Difference:
         return f"{self.topic}: {self.what} is {self.found}, must be {self.want}"
 
 
+class Extent(NamedTuple):
+    """Records of a topic over all partitions: ``gone`` from its beginning, and ever ``written``."""
+
+    gone: int
+    written: int
+
+
 class BrokerAway(RuntimeError):  # noqa: N818 - a state of the world, to be retried
-    """No broker answers at the address given."""
+    """No broker answers at the address given; `why` says what is wrong, as far as it can be told."""
+
+    def __init__(self, message: str, why: str = "no answer") -> None:
+        self.why = why
+        super().__init__(message)
 
 
 class LayoutWrong(RuntimeError):  # noqa: N818 - reads as what happened
     """Topics are missing or differ in what matters; the message lists them and says what to do."""
 
-    def __init__(self, differences: Sequence[Difference]) -> None:
+    def __init__(self, differences: Sequence[Difference], *, secured: bool = False) -> None:
         self.differences = tuple(differences)
         lines = [f"the topics on the broker are not as they must be ({len(differences)}):"]
         lines += [f"  {difference}" for difference in differences]
         if any(d.what is What.MISSING for d in differences):
             lines.append("create the missing ones with: cx topics create")
+            if secured:
+                lines.append("or this user may not see them; what it must be allowed: cx topics acls worker")
         if any(d.what is not What.MISSING for d in differences):
-            lines.append(
-                "a topic that exists is never changed by cx: alter it, or delete it and create it anew"
-            )
+            lines.append("what can be done about those that differ: cx topics create --alter --plan")
         super().__init__("\n".join(lines))
 
 
@@ -91,6 +106,8 @@ async def plan(
     layout: Iterable[TopicSpec],
     replication: int = 1,
     security: Mapping[str, Any] | None = None,
+    *,
+    min_isr: int = 1,
 ) -> list[Difference]:
     """What is missing or different, in the order of the layout; empty when all is well.
 
@@ -103,6 +120,7 @@ async def plan(
         replication: replicas each partition must have at least.
         security: further arguments of aiokafka's admin client (``security_protocol``, ``ssl_context``,
             ``sasl_mechanism``, ...); None: plain text.
+        min_isr: ``min.insync.replicas`` that each topic must have at least.
 
     Raises:
         BrokerAway: no broker answers.
@@ -115,7 +133,7 @@ async def plan(
     differences: list[Difference] = []
     for topic in wanted:
         if topic.name in found:
-            differences += _compare(topic, replication, found[topic.name], configs.get(topic.name))
+            differences += _compare(topic, replication, min_isr, found[topic.name], configs.get(topic.name))
         else:
             differences.append(Difference(topic.name, What.MISSING, str(topic.partitions or 1), ""))
     return differences
@@ -136,7 +154,8 @@ async def check(
     differences = await plan(bootstrap, layout, replication, security)
     blocking = [difference for difference in differences if difference.what in BLOCKING]
     if blocking:
-        raise LayoutWrong(blocking)
+        secured = (security or {}).get("security_protocol", "PLAINTEXT") != "PLAINTEXT"
+        raise LayoutWrong(blocking, secured=secured)
     return differences
 
 
@@ -145,10 +164,13 @@ async def create(
     layout: Iterable[TopicSpec],
     replication: int = 1,
     security: Mapping[str, Any] | None = None,
+    *,
+    min_isr: int | None = None,
 ) -> list[str]:
     """Create the topics that are missing and wait until they can be used; existing ones stay as they are.
 
-    Two callers at once are fine: a topic the other one created meanwhile is not an error.
+    Two callers at once are fine: a topic the other one created meanwhile is not an error. ``min_isr`` None
+    leaves ``min.insync.replicas`` to the broker.
 
     Returns:
         Names of the topics created.
@@ -162,7 +184,7 @@ async def create(
         found = await _found(admin)
         missing = [topic for topic in wanted if topic.name not in found]
         if missing:
-            response = await admin.create_topics([_new(topic, replication) for topic in missing])
+            response = await admin.create_topics([_new(topic, replication, min_isr) for topic in missing])
             for name, code, *message in response.topic_errors:
                 if code not in {0, TopicAlreadyExistsError.errno}:
                     raise for_code(code)(f"topic {name}: {message[0] if message else 'refused'}")
@@ -179,6 +201,32 @@ async def partitions(bootstrap: str, security: Mapping[str, Any] | None = None) 
     """
     async with _admin(bootstrap, security) as admin:
         return {name: len(found) for name, found in (await _found(admin)).items()}
+
+
+async def extents(
+    bootstrap: str, names: Iterable[str], security: Mapping[str, Any] | None = None
+) -> dict[str, Extent]:
+    """What has been written to topics, and what has gone from them.
+
+    Raises:
+        BrokerAway, KafkaError: no broker answers, or it refuses.
+    """
+    there = await partitions(bootstrap, security)
+    sources = [TopicPartition(name, each) for name in names for each in range(there.get(name, 0))]
+    if not sources:
+        return {}
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, **(security or {}))
+    try:
+        await consumer.start()
+        starts = await consumer.beginning_offsets(sources)
+        ends = await consumer.end_offsets(sources)
+    finally:
+        await consumer.stop()
+    found: dict[str, Extent] = {}
+    for source in sources:
+        so_far = found.get(source.topic, Extent(0, 0))
+        found[source.topic] = Extent(so_far.gone + starts[source], so_far.written + ends[source])
+    return found
 
 
 async def delete(bootstrap: str, names: Iterable[str], security: Mapping[str, Any] | None = None) -> None:
@@ -201,8 +249,10 @@ async def _admin(bootstrap: str, security: Mapping[str, Any] | None) -> AsyncIte
     try:
         try:
             await admin.start()
+            await _found(admin)  # some ways of being refused show only now
         except (KafkaError, OSError) as error:
-            raise BrokerAway(f"no Kafka broker answers at {bootstrap}: {type(error).__name__}") from error
+            why = await diagnose(bootstrap, security) or type(error).__name__
+            raise BrokerAway(f"no Kafka broker answers at {bootstrap}: {why}", why) from error
         yield admin
     finally:
         await admin.close()
@@ -216,7 +266,7 @@ async def _found(admin: Any) -> dict[str, list[dict[str, Any]]]:
 async def _configs(admin: Any, names: Sequence[str]) -> dict[str, dict[str, str]]:
     if not names:
         return {}
-    asked = {_CLEANUP: None, _RETENTION: None, _MAX_MESSAGE: None}
+    asked = {_CLEANUP: None, _RETENTION: None, _MAX_MESSAGE: None, _MIN_ISR: None}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, asked) for name in names]
     try:
         responses = await admin.describe_configs(resources)
@@ -234,6 +284,7 @@ async def _configs(admin: Any, names: Sequence[str]) -> dict[str, dict[str, str]
 def _compare(
     topic: TopicSpec,
     replication: int,
+    min_isr: int,
     partitions: Sequence[Mapping[str, Any]],
     config: Mapping[str, str] | None,
 ) -> list[Difference]:
@@ -252,18 +303,22 @@ def _compare(
         wanted, largest = topic.max_message_bytes, config[_MAX_MESSAGE]
         if wanted is not None and int(largest) < wanted:
             differences.append(Difference(topic.name, What.MAX_MESSAGE, str(wanted), largest))
+        if int(config[_MIN_ISR]) < min_isr:
+            differences.append(Difference(topic.name, What.MIN_ISR, str(min_isr), config[_MIN_ISR]))
     replicas = min((len(partition["replicas"]) for partition in partitions), default=replication)
     if replicas < replication:
         differences.append(Difference(topic.name, What.REPLICATION, str(replication), str(replicas)))
     return differences
 
 
-def _new(topic: TopicSpec, replication: int) -> Any:
+def _new(topic: TopicSpec, replication: int, min_isr: int | None) -> Any:
     config = {_CLEANUP: str(topic.cleanup)}
     if topic.retention_ms is not None:
         config[_RETENTION] = str(topic.retention_ms)
     if topic.max_message_bytes is not None:
         config[_MAX_MESSAGE] = str(topic.max_message_bytes)
+    if min_isr is not None:
+        config[_MIN_ISR] = str(min_isr)
     return NewTopic(topic.name, topic.partitions or 1, replication, topic_configs=config)
 
 

@@ -60,19 +60,23 @@ async def _try(host: str, port: int, security: dict[str, Any], brokers: list[tup
             host, port, client_id="cx-diagnose", request_timeout_ms=_TIMEOUT_MS, **security
         )
         try:
-            await _learn(connection, brokers)
+            found = await _advertised(connection)
         finally:
             connection.close()
     except (OSError, errors.KafkaError, TimeoutError) as error:
         return f"{where}: {_words(error, security)}"
     finally:
         log.disabled = quiet
+    # A token that is refused is no error to aiokafka: the broker goes on waiting, and answers nothing else.
+    if not found and security.get("sasl_mechanism") == "OAUTHBEARER":
+        return f"{where}: {_words(errors.SaslAuthenticationFailed(), security)}"
+    brokers += found
     return ""
 
 
-async def _learn(connection: AIOKafkaConnection, brokers: list[tuple[str, int]]) -> None:
+async def _advertised(connection: AIOKafkaConnection) -> list[tuple[str, int]]:
     answer = await connection.send(MetadataRequest([]))
-    brokers += [(broker[1], broker[2]) for broker in answer.brokers]
+    return [(broker[1], broker[2]) for broker in answer.brokers]
 
 
 def _words(error: BaseException, security: Mapping[str, Any]) -> str:  # noqa: PLR0911 - one line a cause
@@ -98,9 +102,10 @@ def _words(error: BaseException, security: Mapping[str, Any]) -> str:  # noqa: P
             return "it refuses our token (CX_OAUTH_CLIENT_ID, CX_OAUTH_SCOPE, and what the broker expects)"
         return f"it refuses user {security.get('sasl_plain_username')!r} or the password (CX_SASL_PASSWORD)"
     if isinstance(error, (errors.KafkaConnectionError, ConnectionError)):
-        hint = {
+        perhaps = {
             "PLAINTEXT": "it wants TLS there (CX_SECURITY_PROTOCOL)",
-            "SSL": "it wants a client certificate or a password (CX_SSL_CERT, CX_SECURITY_PROTOCOL)",
+            "SSL": "it wants a client certificate or a password, or no TLS (CX_SSL_CERT, CX_SECURITY_PROTOCOL)",
+            "SASL_SSL": "it wants a client certificate, or no TLS (CX_SSL_CERT, CX_SECURITY_PROTOCOL)",
         }
-        return f"it closes the connection: perhaps {hint.get(protocol, 'it wants a client certificate (CX_SSL_CERT)')}"
+        return f"it closes the connection: perhaps {perhaps[protocol]}"
     return type(error).__name__

@@ -226,7 +226,7 @@ class SecuredKafka:
         return AdminClient({"bootstrap.servers": self.inside, "log_level": 0})
 
     def env(self, way: str) -> dict[str, str]:
-        """Settings for a way in: ``tls``, ``mutual``, ``PLAIN``, ``SCRAM-SHA-256``, ``SCRAM-SHA-512``, ``OAUTHBEARER``."""
+        """Settings for a way in, one of `WAYS`."""
         env = {"CX_SSL_CA": str(self.ca_path), "CX_REPLICATION": "1"}
         if way == "tls":
             return {**env, "CX_BROKERS": self.tls, "CX_SECURITY_PROTOCOL": "SSL"}

@@ -1,0 +1,318 @@
+"""Every way into a production Kafka, against a real one: who gets in, who does not, and what is said then."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+from pydantic import ValidationError
+
+from stream import topics
+from stream.brokers import admin
+from stream.brokers.acls import ROLES, acls
+from stream.brokers.diagnose import diagnose
+from stream.brokers.kafka import KafkaMissing, free_port, install, java
+from stream.brokers.oauth import TokenRefused
+from stream.brokers.security import aiokafka_security, confluent_config, token_source
+from stream.settings import Settings
+from tests.brokers.secured import PASSWORD, SECRET, USER, WAYS, SecuredKafka
+from tests.cli.conftest import cx  # a fixture
+from tests.conftest import _without, in_thread
+from tests.e2e.harness import PARTITIONS, WorkerProcess, until
+from tests.e2e.records import read, value
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.kafka
+__all__ = ["cx"]
+
+EVENT = {
+    "event_id": "r-1",
+    "customer_id": "ada",
+    "occurred_at": "2026-01-12T07:40:00Z",
+    "metric": "nps",
+    "score": 3,
+}
+RULES = "groups: [{name: g, rules: [{alert: Unhappy, on: reply, when: {metric: nps, score: {lte: 6}}}]}]"
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """A Kafka that lets in only who proves who they are, and allows only what it was told."""
+    try:
+        java()
+        install()
+    except KafkaMissing as error:
+        _without("Kafka", f"{error}. Every test on a real broker was LEFT OUT")
+    server = SecuredKafka(tmp_path_factory.mktemp("secured"))
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+def settings(env: dict[str, str]) -> Settings:
+    """The settings of these variables and no others."""
+    given: dict[str, Any] = {name.removeprefix("CX_").lower(): value for name, value in env.items()}
+    return Settings(_env_file=None, **given)
+
+
+def allow(secured: SecuredKafka, role: str, app_id: str, principal: str = f"User:{USER}") -> None:
+    """Give a principal what the role must be allowed, and nothing else."""
+    bindings = [
+        AclBinding(
+            ResourceType[acl.kind.upper()],
+            acl.name,
+            ResourcePatternType.LITERAL,
+            principal,
+            "*",
+            AclOperation[_SHOUTED.get(operation, operation.upper())],
+            AclPermissionType.ALLOW,
+        )
+        for acl in acls(role, app_id)
+        for operation in acl.operations
+    ]
+    client = secured.admin()
+    for done in client.create_acls(bindings).values():
+        done.result(20)
+
+
+_SHOUTED = {"DescribeConfigs": "DESCRIBE_CONFIGS", "AlterConfigs": "ALTER_CONFIGS"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_both_clients_get_in(secured: SecuredKafka, way: str) -> None:
+    """With right settings aiokafka and librdkafka get in by each way, and nothing is to be said about it."""
+    ours = settings(secured.env(way))
+    assert await diagnose(ours.brokers, aiokafka_security(ours)) == ""
+    assert isinstance(await admin.partitions(ours.brokers, aiokafka_security(ours)), dict)
+    producer = Producer({**confluent_config(ours), "log_level": 0})
+    assert producer.list_topics(timeout=20).brokers
+
+
+async def said(env: dict[str, str], caplog: pytest.LogCaptureFixture) -> str:
+    """What is said of settings that do not get in; no secret is in it, nor in any log."""
+    ours = settings(env)
+    with caplog.at_level(logging.WARNING), pytest.raises(admin.BrokerAway) as caught:
+        await admin.partitions(ours.brokers, aiokafka_security(ours))
+    for text in (str(caught.value), caplog.text, repr(ours)):
+        assert not any(secret in text for secret in (PASSWORD, SECRET, "wr0ng"))
+    return caught.value.why
+
+
+async def test_what_is_wrong_is_said(
+    secured: SecuredKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each usual mistake on the way to a broker is told by what it is and by the setting to look at."""
+    scram = secured.env("SCRAM-SHA-512")
+    stranger = {**secured.env("tls"), "CX_SSL_CA": str(secured.issuer_ca_path)}
+    wrong: list[tuple[dict[str, str], str]] = [
+        (
+            {**scram, "CX_SASL_PASSWORD": "wr0ng"},
+            f"it refuses user '{USER}' or the password (CX_SASL_PASSWORD)",
+        ),
+        ({**secured.env("PLAIN"), "CX_SASL_PASSWORD": "wr0ng"}, f"it refuses user '{USER}' or the password"),
+        ({**scram, "CX_BROKERS": secured.oauth}, "it does not take SCRAM-SHA-512 (CX_SASL_MECHANISM)"),
+        (stranger, "its certificate is not accepted: "),
+        ({**scram, "CX_BROKERS": secured.inside}, "TLS"),
+        ({"CX_BROKERS": secured.tls}, "perhaps it wants TLS there (CX_SECURITY_PROTOCOL)"),
+        ({**secured.env("tls"), "CX_BROKERS": secured.mutual}, "certificate"),
+        ({"CX_BROKERS": f"localhost:{free_port()}"}, "nobody listens there (CX_BROKERS)"),
+        ({"CX_BROKERS": "no-such-host.invalid:9092"}, "there is no such host (CX_BROKERS)"),
+    ]
+    for env, words in wrong:
+        assert words in await said(env, caplog), env["CX_BROKERS"]
+
+
+async def test_what_is_wrong_with_tokens_is_said(
+    secured: SecuredKafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token endpoint that refuses, redirects, lies or is away is named, without the secret."""
+    env = secured.env("OAUTHBEARER")
+    issuer = secured.issuer
+    assert "401 invalid_client; look at CX_OAUTH_CLIENT_ID" in await said(
+        {**env, "CX_OAUTH_CLIENT_SECRET": "wr0ng"}, caplog
+    )
+    away = {**env, "CX_OAUTH_URL": f"https://localhost:{free_port()}/token"}
+    assert "does not answer: Connection refused" in await said(away, caplog)
+    untrusted = {**env, "CX_OAUTH_CA": str(secured.ca_path)}
+    assert "(CX_OAUTH_URL) does not answer: " in await said(untrusted, caplog)
+    try:
+        for number, (instead, words) in enumerate(
+            [
+                ((302, {"Location": "https://localhost/elsewhere"}, b""), "answers 302"),
+                ((200, {}, b'{"token": 1}'), "answers without an access_token"),
+                ((200, {}, b'{"access_token": "line\\nbreak"}'), "answers without an access_token"),
+                ((500, {}, b"wr0ng"), "answers 500"),
+            ]
+        ):
+            issuer.instead = instead
+            assert words in await said({**env, "CX_OAUTH_SCOPE": f"s{number}"}, caplog)
+        issuer.instead = (200, {}, b'{"access_token": "not.a.jwt"}')
+        assert "it refuses our token" in await said({**env, "CX_OAUTH_SCOPE": "forged"}, caplog)
+    finally:
+        issuer.instead = None
+
+
+def test_a_token_is_asked_for_once_until_it_is_nearly_over(secured: SecuredKafka) -> None:
+    """All clients of a process share a token; a new one is asked for before the old one ends."""
+    source = token_source(settings({**secured.env("OAUTHBEARER"), "CX_OAUTH_SCOPE": "shared"}))
+    before = len(secured.issuer.asked)
+    first = source.get()
+    assert source.get() is first
+    assert len(secured.issuer.asked) == before + 1
+    assert secured.issuer.asked[-1] == {"grant_type": "client_credentials", "scope": "shared"}
+    assert first.value not in repr(first)
+    source._fresh_until = 0.0
+    assert source.get() is not first
+
+
+def test_a_token_source_that_fails_is_asked_again(secured: SecuredKafka) -> None:
+    """A failure of the endpoint is not remembered."""
+    source = token_source(settings({**secured.env("OAUTHBEARER"), "CX_OAUTH_SCOPE": "again"}))
+    secured.issuer.instead = (503, {}, b"")
+    try:
+        with pytest.raises(TokenRefused, match="answers 503"):
+            source.get()
+    finally:
+        secured.issuer.instead = None
+    assert source.get().value
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("way", ["mutual", "SCRAM-SHA-512", "OAUTHBEARER"])
+def test_a_worker_does_its_work_with_no_more_than_its_acls(
+    secured: SecuredKafka, cx: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, way: str
+) -> None:
+    """Topics, a sent event, a worker and its alert, each under the ACLs that `cx topics acls` lists.
+
+    The broker ends connections whose token is over after 8 s: the worker of the last way lives through that.
+    """
+    app_id = f"cx-secured-{way.lower()}"
+    specs = topics.layout(app_id, PARTITIONS)
+    env = {**secured.env(way), "CX_APP_ID": app_id, "CX_PARTITIONS": str(PARTITIONS)}
+    (tmp_path / "rules.yml").write_text(RULES)
+    in_thread(admin.delete(secured.inside, [spec.name for spec in specs]))
+    in_thread(admin.create(secured.inside, specs))
+    refused = cx("topics", "check", **env)
+    assert refused.returncode == 1, refused.stderr  # what may not be seen is not there
+    allow(secured, "worker", app_id)
+    allow(secured, "producer", app_id)
+    with WorkerProcess(
+        {**env, "CX_RULES": str(tmp_path / "rules.yml"), "CX_LOG_LEVEL": "DEBUG"}, tmp_path
+    ) as worker:
+        worker.wait_ready()
+        sent = cx("send", "-", stdin=json.dumps(EVENT) + "\n", **env)
+        assert sent.returncode == 0, sent.stderr
+        until("the alert", lambda: worker.alive() and read(secured.inside, topics.ALERTS))
+        if way == "OAUTHBEARER":
+            asked = len(secured.issuer.asked)
+            until("a session ended by the broker", lambda: _sessions_over(worker, 10.0), 30)
+            again = {**EVENT, "event_id": "r-2", "customer_id": "bob"}
+            assert cx("send", "-", stdin=json.dumps(again) + "\n", **env).returncode == 0
+            until(
+                "the second alert", lambda: worker.alive() and len(read(secured.inside, topics.ALERTS)) == 2
+            )
+            assert len(secured.issuer.asked) > asked
+        assert worker.stop() == 0, worker.log[-3000:]
+        assert "Traceback" not in worker.log
+        assert not any(secret in worker.log for secret in (PASSWORD, SECRET, "keypass"))
+    assert {json.loads(value(each))["data"]["alert"] for each in read(secured.inside, topics.ALERTS)} == {
+        "Unhappy"
+    }
+
+
+def _sessions_over(worker: WorkerProcess, seconds: float) -> bool:
+    ages = worker.counters("process_start_time_seconds")
+    return worker.alive() and time.time() - next(iter(ages.values())) > seconds
+
+
+def test_every_topic_is_somebodys(secured: SecuredKafka) -> None:
+    """Each topic of the layout is read or written by the worker's ACLs, and nothing else is allowed there."""
+    names = {spec.name for spec in topics.layout("app", 1)}
+    assert {acl.name for acl in acls("worker", "app") if acl.kind == "topic"} == names
+    for role in ROLES:
+        assert {acl.name for acl in acls(role, "app") if acl.kind == "topic"} <= names
+    writable = {acl.name for acl in acls("worker", "app") if "Write" in acl.operations}
+    assert not writable & {*topics.INPUTS, topics.RULES, topics.SILENCES}
+
+
+def test_acls_are_commands_that_kafka_takes(
+    secured: SecuredKafka, cx: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """A line of `cx topics acls` is one that Kafka's own tool accepts."""
+    lines = cx("topics", "acls", "subscriber", "--principal", "User:reader").stdout.splitlines()
+    tool, *arguments = lines[-1].split()
+    assert tool == "kafka-acls.sh"
+    (tmp_path / "admin.properties").write_text("")
+    given = [
+        {"admin.properties": str(tmp_path / "admin.properties"), "localhost:9092": secured.inside}.get(
+            a, a.strip("'")
+        )
+        for a in arguments
+    ]
+    done = secured.server.run_tool("org.apache.kafka.tools.AclCommand", *given)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "User:reader" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        (
+            {"CX_SECURITY_PROTOCOL": "SSL", "CX_SASL_USERNAME": "u", "CX_SASL_PASSWORD": "wr0ng"},
+            "needs SASL_SSL",
+        ),
+        ({"CX_SASL_USERNAME": "u", "CX_SASL_PASSWORD": "wr0ng"}, "it would travel in the clear"),
+        ({"CX_OAUTH_CLIENT_SECRET": "wr0ng"}, "it would travel in the clear"),
+        ({"CX_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, "'PLAINTEXT', 'SSL' or 'SASL_SSL'"),
+        ({"CX_SECURITY_PROTOCOL": "SASL_SSL"}, "CX_SASL_USERNAME: is not set"),
+        (
+            {"CX_SECURITY_PROTOCOL": "SASL_SSL", "CX_SASL_MECHANISM": "OAUTHBEARER"},
+            "CX_OAUTH_URL: is not set",
+        ),
+        ({"CX_OAUTH_URL": "http://issuer/token"}, "https"),
+        ({"CX_SSL_CA": "/nowhere.pem"}, "CX_SSL_CA: CX_SECURITY_PROTOCOL=PLAINTEXT makes no use of it"),
+        (
+            {"CX_SECURITY_PROTOCOL": "SSL", "CX_SSL_CA": "/nowhere.pem"},
+            "CX_SSL_CA: /nowhere.pem cannot be read",
+        ),
+        ({"CX_SECURITY_PROTOCOL": "SSL", "CX_SSL_CA": __file__}, "holds no certificate in PEM format"),
+        ({"CX_SECURITY_PROTOCOL": "SSL", "CX_SSL_CERT": __file__}, "no certificate with its private key"),
+        ({"CX_SECURITY_PROTOCOL": "SSL", "CX_SSL_KEY": __file__}, "a key needs its certificate"),
+        ({"CX_BROKERS": "kafka://one:9092"}, "CX_BROKERS: 'kafka://one:9092' is no address"),
+        ({"CX_BROKERS": "one:9092,,two:9092"}, "is no address"),
+        ({"CX_REPLICATION": "2", "CX_MIN_ISR": "3"}, "CX_MIN_ISR: 3 of 2 replicas"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(env: dict[str, str], words: str) -> None:
+    """What could never get in, or would show a password, is refused by name; secrets are not repeated."""
+    with pytest.raises(ValidationError) as caught:
+        settings(env)
+    assert words in str(caught.value)
+    assert "wr0ng" not in str(caught.value)
+
+
+def test_a_wrong_key_password_is_said(secured: SecuredKafka) -> None:
+    """A client key that its password does not open is refused at start, without asking on a terminal."""
+    for password in ("wr0ng", None):
+        env = {**secured.env("mutual"), "CX_SSL_KEY_PASSWORD": password}
+        with pytest.raises(
+            ValidationError, match=r"CX_SSL_CERT: .* or the key's password is wrong"
+        ) as caught:
+            settings({name: value for name, value in env.items() if value is not None})
+        assert "wr0ng" not in str(caught.value)
