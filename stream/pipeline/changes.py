@@ -22,6 +22,7 @@ Entry = tuple[bytes, bytes | None]
 #: How a record ended. Every record of an input ends in exactly one of them.
 DEADLETTER: Final = "deadletter"
 LATE: Final = "late"
+ERASED: Final = "erased"
 
 TIME_DETAIL: Final[dict[str, str]] = {
     Reason.TOO_LATE: "occurred_at: behind the watermark by more than CX_LATE_HORIZON_MS",

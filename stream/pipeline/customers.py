@@ -33,6 +33,7 @@ from stream.measures import (
 from stream.measures.panes import OK
 from stream.pipeline.changes import (
     DEADLETTER,
+    ERASED,
     LATE,
     TIME_DETAIL,
     CustomersChanges,
@@ -41,6 +42,7 @@ from stream.pipeline.changes import (
     PipelineConfig,
     source_name,
 )
+from stream.pipeline.forgetting import NOTE, Forgetting
 from stream.pipeline.merging import Inlet, SourceRecord, merge
 from stream.pipeline.watching import Watcher
 
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
     from stream.alerting.hygiene import Silence
     from stream.alerting.model import RuleBook
+    from stream.pipeline.forgetting import Erased
     from stream.pipeline.merging import Decoded
 
 __all__ = [
@@ -80,6 +83,7 @@ class CustomersPartition:
         alive: customers as objects, by id, for who keeps no table: they are taken from here first, changed in
             place and never encoded.
         source_panes: makes the panes of a source.
+        erasures: whose records are refused; None: nobody's.
     """
 
     def __init__(
@@ -92,8 +96,10 @@ class CustomersPartition:
         *,
         alive: dict[str, Customer] | None = None,
         source_panes: Callable[[str, PaneConfig, Groupings], SourcePanes] = SourcePanes,
+        erasures: Erased | None = None,
     ) -> None:
         self.partition = partition
+        self._forgetting = Forgetting(partition, erasures)
         self._alive = alive
         self._config = config
         self._customers = customers
@@ -109,7 +115,8 @@ class CustomersPartition:
         by_source = {source.source: source for source in self.panes.values()}
         for key, value in panes.items():
             text = key.decode()
-            by_source[text.split("|", 1)[0]].restore(text, value)
+            if not text.startswith(NOTE):
+                by_source[text.split("|", 1)[0]].restore(text, value)
         for source in self.panes.values():
             source.ready()
         self._silences: Sequence[Silence] = ()
@@ -141,6 +148,13 @@ class CustomersPartition:
         if self._watch is not None:
             self._watch.silence(silences)
 
+    def forget(self, names: Collection[bytes]) -> None:
+        """Some customers were taken out of the table: nothing that is waiting may bring them back."""
+        for inlet in self._inlets.values():
+            self._forgetting.thin(inlet)
+        if self._watch is not None:
+            self._watch.forget(names)
+
     def tick(self, now_ms: int) -> bool:
         """While all topics are idle, ``now_ms`` is the time; says whether ``run`` would find something due."""
         if self._watch is None:
@@ -170,7 +184,7 @@ class CustomersPartition:
             inlet.fresh.extend(records)
             if self._watch is not None:
                 self._watch.awake(topic)
-        inlets = [inlet for inlet in self._inlets.values() if inlet.fresh or inlet.left]
+        inlets = [inlet for inlet in self._inlets.values() if inlet.fresh or inlet.left or inlet.erased]
         for inlet in inlets:
             inlet.panes.begin()
         written: dict[bytes, bytes] = {}
@@ -231,6 +245,7 @@ class CustomersPartition:
         if records:
             inlet.read = records[-1].offset
         seen = inlet.panes.offset
+        below = self._forgetting.below(inlet.topic)
         limits, questions = self._config.limits, self._config.declared.questions
         events: list[Decoded] = []
         keep = events.append
@@ -239,6 +254,9 @@ class CustomersPartition:
             if record.offset <= seen:
                 continue
             event = decode_event(record.value, record.headers, limits, questions)
+            if record.offset < below and self._forgetting.gone(event, record, inlet.topic):
+                inlet.erased += 1
+                continue
             if type(event) is Event:
                 keep((event, record, inlet))
             elif isinstance(event, Rejection):
@@ -371,7 +389,9 @@ class CustomersPartition:
         changes.verdicts[inlet.topic, APPLIED] += inlet.applied
         changes.verdicts[inlet.topic, DUPLICATE] += inlet.duplicates
         changes.misrouted[inlet.topic] += inlet.misrouted
-        inlet.applied = inlet.duplicates = inlet.misrouted = 0
+        if inlet.erased:
+            changes.verdicts[inlet.topic, ERASED] += inlet.erased
+        inlet.applied = inlet.duplicates = inlet.misrouted = inlet.erased = 0
         offset = inlet.left[0][1].offset - 1 if inlet.left else inlet.read
         changes.done[inlet.topic] = offset
         done = inlet.panes.end(offset)
