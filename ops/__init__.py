@@ -1,0 +1,1 @@
+"""What operators of cx-pulse load into Prometheus and Grafana."""
