@@ -70,6 +70,8 @@ parts:
 	      || { tail -5 /tmp/cx-parts.$$$$.log >&2; echo "!!! NOT INSTALLED:$$wanted" >&2; }; \
 	    rm -f /tmp/cx-parts.$$$$.log; \
 	  else echo "!!! MISSING for the tests (Debian packages):$$wanted" >&2; fi; fi
+	@$(BIN)/python -m stream.api.vendor tests/page/vendor.json tests/page/vendor \
+	  || echo '!!! axe-core could not be downloaded: the page is not tested for accessibility' >&2
 	@$(BIN)/python -c 'from stream.brokers.kafka import install; install()' \
 	  || echo '!!! Kafka could not be downloaded: tests on a real broker are left out' >&2
 

@@ -132,7 +132,7 @@ export function AlertsView({ state }) {
   const now = shown.filter((row) => row.firing || row.held_back);
   const past = shown.filter((row) => !row.firing && !row.held_back);
   return html`
-    <div class="head"><h2>Alerts</h2><div class="controls">
+    <div class="head"><h1>Alerts</h1><div class="controls">
       <label class="line"><input type="checkbox" checked=${customers} onChange=${() => setCustomers(!customers)} /> single customers' too (${figure(ofCustomers, 0)})</label>
       <label class="line"><input type="checkbox" checked=${over} onChange=${() => setOver(!over)} /> what is over</label>
     </div></div>

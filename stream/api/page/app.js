@@ -51,7 +51,7 @@ function SignIn() {
     open();
   };
   return html`<section class="card"><form class="stack" onSubmit=${enter}>
-    <h2>A key is needed</h2>
+    <h1>A key is needed</h1>
     <p>This cx-pulse has API keys. Yours stays in this tab and is forgotten with it.</p>
     <label>API key
       <input type="password" autocomplete="off" required value=${secret}

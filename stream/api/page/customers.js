@@ -80,7 +80,7 @@ export function CustomersView({ state, path }) {
   const columns = top?.length
     ? Object.keys(top[0]).filter((name) => !["customer_id", "rank"].includes(name) && scalar(top[0][name])) : [];
   return html`
-    <div class="head"><h2>Customers</h2><form class="controls" onSubmit=${go}>
+    <div class="head"><h1>Customers</h1><form class="controls" onSubmit=${go}>
       <label>Customer id<input value=${wanted} maxlength="256" autocomplete="off" onInput=${(event) => setWanted(event.target.value)} /></label>
       <button type="submit">Show</button></form></div>
     ${id ? html`<${Customer} id=${id} key=${id} />` : null}

@@ -47,13 +47,13 @@ export function JourneyView({ state }) {
   const windows = state.about?.windows || [];
   const window = windows.includes(wantedWindow) ? wantedWindow : windows[0];
   if (!metric) {
-    return html`<h2>Journey</h2><${Note}>No touchpoint has been rated yet. The journey is drawn from slices by${" "}
+    return html`<h1>Journey</h1><${Note}>No touchpoint has been rated yet. The journey is drawn from slices by${" "}
       <code>touchpoint</code>, best with <code>stage</code>: <code>slices: [[stage, touchpoint]]</code> in the rules file.<//>`;
   }
   const found = touchpoints(state, metric, window);
   const staged = STAGES.some((stage) => found.has(stage));
   return html`
-    <div class="head"><h2>Journey</h2><div class="controls">
+    <div class="head"><h1>Journey</h1><div class="controls">
       <label>Metric<select value=${metric} onChange=${(event) => setMetric(event.target.value)}>
         ${metrics.map((name) => html`<option key=${name} value=${name}>${metricName(name)}</option>`)}</select></label>
       <label>Window<select value=${window} onChange=${(event) => setWindow(event.target.value)}>
@@ -63,7 +63,7 @@ export function JourneyView({ state }) {
       metric's own scale.</p>
     ${staged
       ? html`<div class="journey">${STAGES.map((stage) => html`<section class="stage card" key=${stage} aria-label=${`stage ${stage}`}>
-          <h3>${stage[0].toUpperCase()}${stage.slice(1)}</h3>
+          <h2>${stage[0].toUpperCase()}${stage.slice(1)}</h2>
           ${found.has(stage) ? html`<ul>${found.get(stage).map((each) => html`<${Touch} ...${each} metric=${metric} />`)}</ul>`
             : html`<p class="small">nothing rated</p>`}
         </section>`)}</div>`

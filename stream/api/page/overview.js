@@ -121,7 +121,7 @@ export function OverviewView({ state, theme }) {
   const [chosenMetric, setMetric] = useState("nps");
   const found = state.slices.get(chosenSlice) || state.slices.get(WHOLE);
   if (!found) {
-    return html`<h2>Overview</h2><${Note}>Nothing has been measured yet. Figures appear here as soon as a worker has seen replies.<//>`;
+    return html`<h1>Overview</h1><${Note}>Nothing has been measured yet. Figures appear here as soon as a worker has seen replies.<//>`;
   }
   const windows = windowsOf(state, found);
   const window = windows.includes(chosenWindow) ? chosenWindow : windows[0];
@@ -130,7 +130,7 @@ export function OverviewView({ state, theme }) {
   const figures = figuresOf(found, metric, window);
   const show = (slice) => { setSlice(sliceKey(slice)); scrollTo({ top: 0 }); };
   return html`
-    <div class="head"><h2>${sliceName(found.slice)}</h2><div class="controls">
+    <div class="head"><h1>${sliceName(found.slice)}</h1><div class="controls">
       ${found.slice && Object.keys(found.slice).length
         ? html`<button type="button" onClick=${() => setSlice(WHOLE)}>Back to all customers</button>` : null}
       <label>Window<select value=${window} onChange=${(event) => setWindow(event.target.value)}>

@@ -86,7 +86,7 @@ function TryOut() {
 }
 
 export function RulesView() {
-  return html`<h2>Rules</h2>
+  return html`<h1>Rules</h1>
     <section class="card" aria-labelledby="inforce"><h2 id="inforce">In force</h2><${InForce} /></section>
     <section class="card" aria-labelledby="tryout"><h2 id="tryout">Try a rules file on a history</h2>
       <p class="small">The same judging as the workers', over a file; nothing goes live, and the files are not kept.</p><${TryOut} /></section>`;
