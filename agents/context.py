@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stream.engine import BatchApp
     from stream.feeds import Feeds
     from stream.pipeline import PipelineConfig
+    from stream.privacy.feed import ErasureFeed
     from stream.serving import ReadModel, Telemetry
     from stream.settings import Settings
 
@@ -29,6 +30,7 @@ class Context:
     """The worker's app, settings, rules and outlets; ``readmodel`` None where there is no Redis.
 
     ``book`` has the rules the worker started with; ``feeds`` the versions that come after, and the silences.
+    ``erasures`` who must be forgotten; None: nobody is.
     """
 
     app: BatchApp
@@ -38,6 +40,7 @@ class Context:
     telemetry: Telemetry
     readmodel: ReadModel | None
     feeds: Feeds
+    erasures: ErasureFeed | None = None
 
     async def publish(self, topic: str, records: list[Outgoing]) -> None:
         """Publish and wait until the brokers have it all."""

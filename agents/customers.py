@@ -6,6 +6,7 @@ import asyncio
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
+from agents.forgetting import Forgetting
 from schemas.deadletter import DeadLetterHeaders, Reason
 from stream import topics
 from stream.alerting.customer_rules import CustomerRules
@@ -51,6 +52,7 @@ class CustomersAgent:
         self._much = context.settings.max_batch_records
         self._active_at: dict[tuple[str, int], float] = {}
         self._idle: set[tuple[str, int]] = set()
+        self.forgetting = Forgetting(context, customers, panes)
         self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
 
     async def recovered(self) -> None:
@@ -60,6 +62,7 @@ class CustomersAgent:
         self._live.clear()
         self._active_at.clear()
         self._idle.clear()
+        self.forgetting.recovered()
 
     def watermarks(self) -> dict[tuple[str, int], int]:
         """Epoch milliseconds of the watermark of each (topic, partition) that has had an event here."""
@@ -84,6 +87,7 @@ class CustomersAgent:
         written = [(batch.topic, batch.records[0].timestamp) for batch in batches if batch.records]
         held = [*self._kept.pop(partition, []), *batches]
         part = self._part(partition)
+        await self.forgetting.carry_out(partition, part)
         changes = part.run(
             [(batch.topic, batch.records) for batch in batches], self._waiting(partition, held)
         )
@@ -159,7 +163,7 @@ class CustomersAgent:
         now_ms = round(time() * 1000)
         for partition in context.app.assigned(topics.REPLIES):
             part = self._parts.get(partition)
-            if part is not None and part.tick(now_ms):
+            if (part is not None and part.tick(now_ms)) or self.forgetting.behind(partition):
                 self.lanes.poke(partition)
 
     def _swap(self, book: RuleBook, from_ms: int) -> None:
@@ -181,6 +185,7 @@ class CustomersAgent:
                 self._rules,
                 self._customers.partition(partition),
                 self._panes.partition(partition),
+                erasures=None if self._context.erasures is None else self._context.erasures.erasures,
             )
             for from_ms, rules in sorted(self._versions.items()):
                 part.swap(rules, from_ms)

@@ -24,6 +24,7 @@ from stream.customers import stamp_of as customer_stamp
 from stream.deployment import load_book, pipeline_config
 from stream.engine import BatchApp
 from stream.feeds import Feeds
+from stream.privacy.feed import REWRITING, ErasureFeed
 from stream.serving import Health, OpsServer, ReadModel, Telemetry
 from stream.vitals import PROBE_EVERY_S, Vitals
 
@@ -78,7 +79,11 @@ class Worker:
             **faust_security(settings),
         )
         self.feeds = Feeds(settings, book, self.telemetry, config.customers)
-        context = Context(app, settings, config, book, self.telemetry, self.readmodel, self.feeds)
+        self.erasures = ErasureFeed(settings, self.telemetry)
+        self.erasures.on_rewriting.append(self._rewriting)
+        context = Context(
+            app, settings, config, book, self.telemetry, self.readmodel, self.feeds, self.erasures
+        )
         self.customers = CustomersAgent(
             context,
             app.batch_table(topics.CUSTOMERS_TABLE, source=topics.REPLIES, stamp_of=customer_stamp),
@@ -117,6 +122,7 @@ class Worker:
     def _declare_agents(self) -> None:
         app = self.app
         agents = (self.customers, self.metrics, self.alerts, self.models)
+        app.recovered_hooks.append(self.erasures.catch_up)
         app.recovered_hooks += [agent.recovered for agent in agents]
 
         @app.agent(app.hot_topic(topics.TOUCHPOINTS), name="touchpoints")
@@ -140,7 +146,7 @@ class Worker:
             await self.models.consume(stream)
 
     def _declare_housekeeping(self) -> None:
-        app, settings = self.app, self.settings
+        app, settings, erasures = self.app, self.settings, self.erasures
 
         @app.service
         class Housekeeping(Service):
@@ -165,10 +171,18 @@ class Worker:
                 await self.feeds.follow()
 
             @Service.task
+            async def _erasures(service) -> None:  # noqa: N805
+                await erasures.follow()
+
+            @Service.task
             async def _idle(service) -> None:  # noqa: N805
                 while not service.should_stop:
                     await service.sleep(min(1.0, settings.idle_after_ms / 4000))
                     await self.customers.idle()
+
+    def _rewriting(self) -> None:
+        logger.error("%s; the worker stops, and goes on once it is over", REWRITING)
+        self.stop()
 
     def stop(self) -> None:
         """Tell the worker to end in good order, as SIGTERM does."""
@@ -194,6 +208,7 @@ class Worker:
             return await self._run_app()
         finally:
             await self.feeds.stop()
+            await self.erasures.stop()
             if self.readmodel is not None:
                 await self.readmodel.stop()
             await self.server.stop()
@@ -230,6 +245,7 @@ class Worker:
             try:
                 await admin.check(self.settings.brokers, layout, security=aiokafka_security(self.settings))
                 await self.feeds.start()
+                await self.erasures.start()
             except (admin.BrokerAway, KafkaError, OSError) as exc:
                 wait = RETRY_S[min(attempt, len(RETRY_S) - 1)]
                 why = exc.why if isinstance(exc, admin.BrokerAway) else f"{type(exc).__name__}: {exc}"
@@ -244,8 +260,13 @@ class Worker:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), wait)
             else:
-                self.vitals.broker_trouble = None
-                return True
+                if not self.erasures.erasures.rewriting:
+                    self.vitals.broker_trouble = None
+                    return True
+                self.vitals.broker_trouble = REWRITING
+                logger.warning("%s; waiting", REWRITING)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), RETRY_S[-1])
         return False
 
 

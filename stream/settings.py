@@ -77,6 +77,17 @@ class Settings(BaseSettings):
         SecretStr("redis://localhost:6379/0"), description="empty: no read model"
     )
 
+    privacy_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="of the fingerprints on cx.erasures; none: a salt that is kept there. Never shown or logged",
+    )
+    pseudonym_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="cx send and cx serve put keyed pseudonyms in the place of customer ids; none: ids as given",
+    )
+
     rules: Path | None = Field(None, description="rules file (YAML); none: metrics without alerts")
     delivery: Path | None = Field(
         None, description="delivery file (YAML): who is sent which alerts; none: alerts stay on cx.alerts"

@@ -47,6 +47,7 @@ class Verdict(StrEnum):
     DUPLICATE = "duplicate"
     DEADLETTER = "deadletter"
     LATE = "late"
+    ERASED = "erased"
 
 
 class _WithoutCreated:
@@ -100,6 +101,12 @@ class Telemetry:
         """One batch of ``records`` was applied, durable and acknowledged after ``seconds``."""
         self._batch_records.labels(topic).observe(records)
         self._batch_seconds.labels(topic).observe(seconds)
+
+    def batches_of(self, names: Iterable[str]) -> None:
+        """Batches of these topics will be counted: show them as 0 until the first comes."""
+        for topic in names:
+            self._batch_records.labels(topic)
+            self._batch_seconds.labels(topic)
 
     def inflight(self, records: int) -> None:
         """This many records are fetched and not yet acknowledged."""
