@@ -25,7 +25,7 @@ from stream.customers import decode, signal, signals
 from stream.customers.state import UNTOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from stream.alerting.histories import HistoryRules
     from stream.alerting.hygiene import Silence
@@ -108,6 +108,11 @@ class Watcher:
     def tick(self, now_ms: int) -> None:
         """While all topics are idle, time is this, less the lateness."""
         self._present_ms = now_ms - self._lateness_ms
+
+    def forget(self, names: Collection[bytes]) -> None:
+        """Nothing is due any more for customers that are no longer there."""
+        self._timers.forget(names)
+        self._arm()
 
     def take(self) -> Outbox:
         """What came of it since last asked."""
@@ -208,9 +213,7 @@ class Watcher:
         if due_ms and (not watch.alarm_ms or due_ms < watch.alarm_ms):
             watch.alarm_ms = due_ms
             self._timers.add(due_ms, name)
-        blank = watch.blank
-        customer.watch = NOTHING if blank else watch
-        customer.watched = None if blank else True
+        customer.watch = NOTHING if watch.blank else watch
 
     def _scan(self, everyone: Iterable[Held], at: At, now_ms: int, *, fresh: bool) -> None:
         """Let the current rules take over from those before, and index who is due under them.
