@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # exported without saying so
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -148,3 +149,19 @@ def apply(config: Mapping[str, Any], changes: Sequence[Change]) -> None:
                 future.result(_SECONDS)
             except KafkaException as error:
                 raise ChangeRefused(f"{each.topic}: {each.what}: {error.args[0].str()}") from None
+
+
+async def seen(changes: Sequence[Change], look: Callable[[], Awaitable[Sequence[Difference]]]) -> None:
+    """Wait until the brokers show what `apply` has made; they hear of it from their controller a moment later.
+
+    Args:
+        changes: those applied.
+        look: asks for what differs now.
+
+    Raises:
+        TimeoutError: they do not.
+    """
+    made = {each.difference for each in changes if each.do in {Do.ALTER, Do.GROW}}
+    async with asyncio.timeout(_SECONDS):
+        while made & set(await look()):
+            await asyncio.sleep(0.05)  # a broker tells nobody

@@ -10,7 +10,7 @@ import click
 
 from stream.brokers import admin
 from stream.brokers.acls import ROLES, Acl, acls
-from stream.brokers.changes import Change, ChangeRefused, Do, apply, propose
+from stream.brokers.changes import Change, ChangeRefused, Do, apply, propose, seen
 from stream.brokers.security import aiokafka_security, confluent_config
 from stream.cli.asking import ask
 from stream.cli.config import load_settings
@@ -96,6 +96,7 @@ def _do(settings: Settings, changes: list[Change], *, alter: bool) -> None:
             apply(confluent_config(settings), changes)
         except ChangeRefused as error:
             raise Problem(f"the broker at CX_BROKERS={settings.brokers} refuses: {error}") from None
+        ask(settings, seen(changes, lambda: _differences(settings)))
 
 
 @topics.command(examples="cx topics check\ncx topics check --json")
@@ -156,14 +157,19 @@ def _command(each: Acl, principal: str, bootstrap: str) -> str:
 
 
 def _changes(settings: Settings) -> list[Change]:
-    security = aiokafka_security(settings)
-
     async def look() -> list[Change]:
-        differences = await admin.plan(*_layout(settings), security=security, min_isr=settings.in_sync)
+        differences = await _differences(settings)
         names = {each.topic for each in differences if each.what is not admin.What.MISSING}
-        return propose(differences, await admin.extents(settings.brokers, names, security) if names else {})
+        extents = await admin.extents(settings.brokers, names, aiokafka_security(settings)) if names else {}
+        return propose(differences, extents)
 
     return ask(settings, look())
+
+
+async def _differences(settings: Settings) -> list[admin.Difference]:
+    return await admin.plan(
+        *_layout(settings), security=aiokafka_security(settings), min_isr=settings.in_sync
+    )
 
 
 def _layout(settings: Settings) -> tuple[str, Any, int]:

@@ -59,3 +59,42 @@ def test_create_on_a_real_broker(
     done = cx("topics", "create", **env, CX_PARTITIONS="5")
     assert done.returncode == 1
     assert "partitions is 4, must be 5" in done.stderr
+
+
+def test_a_plan_is_a_diff_and_does_nothing(
+    cx: Callable[..., subprocess.CompletedProcess[str]], kafka: KafkaServer
+) -> None:
+    """`--plan` says what would be created and altered; `--alter` does it; what is left is a finding with a way."""
+    env = {"CX_BROKERS": kafka.bootstrap, "CX_APP_ID": "cx-plan-test", "CX_MIN_ISR": "1"}
+    changelog = "cx-plan-test-windows-changelog"
+    cx("topics", "create", **env)
+    again = {**env, "CX_APP_ID": "cx-plan-other"}
+    planned = cx("topics", "create", "--plan", **again)
+    assert planned.returncode == 0, planned.stderr
+    assert f"+ {changelog.replace('test', 'other')}  partitions 4" in planned.stdout.splitlines()
+    assert cx("topics", "check", **again).returncode == 1  # nothing was done
+    more = {**env, "CX_REPLICATION": "2", "CX_MIN_ISR": "2"}
+    planned = cx("topics", "create", "--alter", "--plan", **more)
+    assert f"~ {changelog}  min.insync.replicas 1 -> 2" in planned.stdout.splitlines()
+    assert f"! {changelog}  replication 1 -> 2; replicas are moved by " in planned.stdout
+    done = cx("topics", "create", "--alter", "--json", **more)
+    assert done.returncode == 1
+    said = json.loads(done.stdout)
+    assert {each["what"] for each in said["changes"]} == {"min.insync.replicas"}
+    assert {each["what"] for each in said["left"]} == {"replication"}
+    assert "min.insync.replicas" not in cx("topics", "check", "--json", **more).stdout
+    assert cx("topics", "create", "--alter", **env).returncode == 0  # more than asked for is fine
+
+
+def test_acls_are_told_without_a_broker(cx: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """What a role must be allowed is printed as commands for a shell, or as JSON."""
+    lines = cx("topics", "acls", "worker", "--principal", "User:o'brien").stdout.splitlines()
+    assert all(line.startswith("kafka-acls.sh --bootstrap-server localhost:9092 ") for line in lines)
+    assert "--allow-principal 'User:o'\"'\"'brien' --operation Read" in lines[0]
+    found = json.loads(cx("topics", "acls", "producer", "--json").stdout)
+    assert found[0] == {
+        "principal": "User:cx-pulse",
+        "resource": "topic",
+        "name": "cx.touchpoints",
+        "operations": ["Write"],
+    }
