@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stream.measures.declare import Declarations, DriversSpec
 
     from .journeys import Fact, Moment
+    from .known import Known
     from .plans import Part, Plan
     from .state import Customer, CustomerConfig, Entry, Story
 
@@ -250,6 +251,7 @@ class Contributor:
                 changed = note(story, family, ref, (event.time_ms, role, text), self._config, unpaired)
             if changed is not None:
                 self._keep(story, (arrival, family.name, *changed), telling, found)
+                _count_waits(customer.known, *changed)
 
     def _put(self, name: str, gained: list[Fact], lost: list[Fact], found: list[Contribution]) -> None:
         """From facts to contributions."""
@@ -285,6 +287,14 @@ class Contributor:
         if what == journeys.SUBSCRIBED:
             return (("subscribers", (1, 1, 0)),)
         return (("subscribers", (-1, 0, 1)),)
+
+
+def _count_waits(known: Known, gained: list[Fact], lost: list[Fact]) -> None:
+    for facts, sign in ((gained, 1), (lost, -1)):
+        for _, _, what, amount in facts:
+            if what == journeys.WAITED:
+                known.waits += sign
+                known.waited_ms += sign * amount
 
 
 def _put_drivers(gained: list[Fact], lost: list[Fact], found: list[Contribution]) -> None:

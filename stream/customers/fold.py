@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from typing import TYPE_CHECKING, Final, Protocol
 
 from . import identity, known
@@ -14,8 +15,9 @@ from .identity import (
     pack_arrival,
     pack_entry,
 )
+from .known import note
 from .learning_labels import CANCELLED, STARTED, advance, fold_contract
-from .state import OPEN, OPENED, REOPENED, RESOLVED, CustomerConfig
+from .state import DAY_MS, OPEN, OPENED, REOPENED, RESOLVED, CustomerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,8 +88,6 @@ class Occurrence(Protocol):
     def channel(self) -> str | None: ...  # noqa: D102
     @property
     def region(self) -> str | None: ...  # noqa: D102
-    @property
-    def product(self) -> str | None: ...  # noqa: D102
     @property
     def attributes(self) -> Mapping[str, str | int | float | bool | None] | None: ...  # noqa: D102
     @property
@@ -187,11 +187,14 @@ def fold(  # noqa: C901, PLR0912, PLR0915 - run per event: calls would cost as m
     if segment is not None and (time_ms > c.segment_ms or _takes(c, segment, time_ms)):
         c.segment = segment
         c.segment_ms = time_ms
+    note(c.known, e, time_ms, config.max_touchpoints)
     metric = e.metric
     if metric is not None:
         c.replies += 1
         _fold_score(c, metric, e, arrival)
         return APPLIED
+    if config.attributes and e.attributes is not None:
+        known.attributes(c.known, e.attributes, time_ms, config.attributes)
     kind = e.kind
     if kind == PURCHASE:
         _fold_purchase(c, e, config)
@@ -199,6 +202,9 @@ def fold(  # noqa: C901, PLR0912, PLR0915 - run per event: calls would cost as m
         _fold_ticket(c, TICKET_FLAGS[kind], e, arrival, config)
     elif kind in {STARTED, CANCELLED}:
         fold_contract(c, e, config)
+    elif kind in _PROMISES:
+        known.promised(c.known, e, time_ms, kept=kind == known.PROMISE_KEPT)
+        known.forget(c.known, c.last_ms - config.ticket_memory_ms, config.max_promises)
     return APPLIED
 
 
@@ -305,6 +311,13 @@ def _fold_purchase(c: Customer, e: Occurrence, config: CustomerConfig) -> None:
         c.first_purchase_ms = time_ms
     if c.last_purchase_ms is None or time_ms > c.last_purchase_ms:
         c.last_purchase_ms = time_ms
+    day = time_ms // DAY_MS
+    days = c.bought_on
+    if day in days:
+        c.same_day += 1
+    elif not days or day > days[0] or len(days) < config.max_purchase_days:
+        insort(days, day)
+        del days[: -config.max_purchase_days]
     if e.value is None:
         return
     currency, units = money_of(e)

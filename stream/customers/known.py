@@ -17,22 +17,25 @@ from .identity import hash64
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: Dimensions whose newest value is kept, by their code; the segment has fields of its own. Attributes that are
-#: kept have ``@`` and their name.
-NAMED: Final = {"s": "stage", "c": "channel", "r": "region", "p": "product"}
-ATTRIBUTE: Final = "@"
+#: Dimensions whose newest value is kept; the segment has fields of its own.
+NAMED: Final = ("stage", "channel", "region")
 #: Stands for the touchpoints beyond those that are kept by name.
 OTHER: Final = ""
 PROMISE_MADE: Final = "promise_made"
 PROMISE_KEPT: Final = "promise_kept"
 
 #: Newest places kept of each metric: the newest, and those it is held against.
-MAX_SCORES: Final = 4
+MAX_SCORES: Final = 3
 _LONGEST: Final = 64
-_COUNT_BITS: Final = 20
+_COUNT_BITS: Final = 12
+_HOUR_S: Final = 3600
 _COUNT_MAX: Final = 2**_COUNT_BITS - 1
 _SCORE: Final = Struct(">IH")
-_SCORES_BYTES: Final = MAX_SCORES * _SCORE.size
+_pack: Final = _SCORE.pack
+_SCORE_BYTES: Final = _SCORE.size
+_SCORES_BYTES: Final = MAX_SCORES * _SCORE_BYTES
+#: A byte for each metric.
+_METRICS: Final = {"nps": "n", "csat": "s", "ces": "e", "loyalty": "l", "engagement": "g"}
 _LAST_SECOND: Final = 2**32 - 1
 
 #: A promise: its latest deadline (-1: none was made, 0: without one), and when it was last kept (-1: it was not).
@@ -40,13 +43,20 @@ Promise = tuple[int, int]
 
 
 class Known(msgspec.Struct, array_like=True, gc=False):
-    """Some 10 bytes and the name for each touchpoint, 8 and the value for each thing named, 6 for each score."""
+    """Some 6 bytes and the name for each touchpoint, 6 and the value for each thing named, 6 for each score."""
 
-    #: Touchpoint -> newest second and how often, packed: ``second << 20 | count``.
+    #: Touchpoint -> newest hour and how often (at most 4,095), packed: ``hour << 12 | count``.
     touchpoints: dict[str, int] = {}
-    #: Code of a dimension or an attribute -> second in which it was last named, and the value, as text.
-    named: dict[str, tuple[int, str]] = {}
-    #: Metric -> second and place (0..1000) of its newest replies, 6 bytes each, oldest first.
+    #: Newest value that was named, and the second in which it was.
+    stage: str | None = None
+    stage_s: int = 0
+    channel: str | None = None
+    channel_s: int = 0
+    region: str | None = None
+    region_s: int = 0
+    #: Attribute -> the same, the value as text.
+    attributes: dict[str, tuple[int, str]] = {}
+    #: Code of a metric -> second and place (0..1000) of its newest replies, 6 bytes each, oldest first.
     scores: dict[str, bytes] = {}
     #: Reference ("" for one without) -> promise.
     promises: dict[str, Promise] = {}
@@ -69,8 +79,6 @@ class Happening(Protocol):
     def channel(self) -> str | None: ...  # noqa: D102
     @property
     def region(self) -> str | None: ...  # noqa: D102
-    @property
-    def product(self) -> str | None: ...  # noqa: D102
 
 
 class Promising(Protocol):
@@ -82,7 +90,7 @@ class Promising(Protocol):
     def due_ms(self) -> int | None: ...  # noqa: D102
 
 
-def note(known: Known, e: Happening, time_ms: int, max_touchpoints: int) -> None:  # noqa: C901
+def note(known: Known, e: Happening, time_ms: int, max_touchpoints: int) -> None:
     """Take in where an event happened and what it names. Run per event: a loop would cost half as much again.
 
     Args:
@@ -101,35 +109,33 @@ def note(known: Known, e: Happening, time_ms: int, max_touchpoints: int) -> None
         if held is None and len(places) >= max_touchpoints:
             where = OTHER
             held = places.get(where)
+        hour = second // _HOUR_S
         if held is None:
-            places[where] = second << _COUNT_BITS | 1
+            places[where] = hour << _COUNT_BITS | 1
         else:
             count = held & _COUNT_MAX
             if count < _COUNT_MAX:
                 held += 1
                 count += 1
-            places[where] = held if second <= held >> _COUNT_BITS else second << _COUNT_BITS | count
-    named = known.named
+            places[where] = held if hour <= held >> _COUNT_BITS else hour << _COUNT_BITS | count
     value = e.stage
     if value is not None:
-        was = named.get("s")
-        if was is None or second > was[0] or (second == was[0] and value > was[1]):
-            named["s"] = (second, value)
+        held_s = known.stage_s
+        if second > held_s or (second == held_s and value > (known.stage or "")):
+            known.stage = value
+            known.stage_s = second
     value = e.channel
     if value is not None:
-        was = named.get("c")
-        if was is None or second > was[0] or (second == was[0] and value > was[1]):
-            named["c"] = (second, value)
+        held_s = known.channel_s
+        if second > held_s or (second == held_s and value > (known.channel or "")):
+            known.channel = value
+            known.channel_s = second
     value = e.region
     if value is not None:
-        was = named.get("r")
-        if was is None or second > was[0] or (second == was[0] and value > was[1]):
-            named["r"] = (second, value)
-    value = e.product
-    if value is not None:
-        was = named.get("p")
-        if was is None or second > was[0] or (second == was[0] and value > was[1]):
-            named["p"] = (second, value)
+        held_s = known.region_s
+        if second > held_s or (second == held_s and value > (known.region or "")):
+            known.region = value
+            known.region_s = second
 
 
 def attributes(
@@ -147,23 +153,26 @@ def attributes(
     for name, value in given.items():
         if name in wanted and value is not None:
             text = short(("true" if value else "false") if isinstance(value, bool) else str(value))
-            was = known.named.get(ATTRIBUTE + name)
+            was = known.attributes.get(name)
             if was is None or (second, text) > was:
-                known.named[ATTRIBUTE + name] = (second, text)
+                known.attributes[name] = (second, text)
 
 
 def scored(known: Known, metric: str, time_ms: int, place: int) -> None:
     """Take in a reply's place on its scale, 0..1000, 1000 is best."""
-    entry = _SCORE.pack(min(max(time_ms // 1000, 0), _LAST_SECOND), place)
-    held = known.scores.get(metric)
+    second = time_ms // 1000
+    entry = _pack(min(second, _LAST_SECOND), place)
+    scores = known.scores
+    metric = _METRICS[metric]
+    held = scores.get(metric)
     if held is None:
-        known.scores[metric] = entry
-    elif entry >= held[-_SCORE.size :]:
-        known.scores[metric] = (held + entry)[-_SCORES_BYTES:]
+        scores[metric] = entry
+    elif entry >= held[-_SCORE_BYTES:]:
+        scores[metric] = (held + entry)[-_SCORES_BYTES:]
     else:  # late; big-endian, so bytes sort as what they stand for
-        size = _SCORE.size
+        size = _SCORE_BYTES
         entries = sorted([entry, *(held[at : at + size] for at in range(0, len(held), size))])
-        known.scores[metric] = b"".join(entries[-MAX_SCORES:])
+        scores[metric] = b"".join(entries[-MAX_SCORES:])
 
 
 def promised(known: Known, e: Promising, time_ms: int, *, kept: bool) -> None:
@@ -193,7 +202,7 @@ def forget(known: Known, floor_ms: int, max_promises: int) -> None:
 
 
 def trend(known: Known, metric: str) -> float | None:
-    """Newest place (0..100) less the mean of up to three before it; None with fewer than two replies."""
+    """Newest place (0..100) less the mean of up to two before it; None with fewer than two replies."""
     places = list(places_of(known, metric))
     if len(places) < 2:  # noqa: PLR2004 - one and what it is held against
         return None
@@ -202,12 +211,12 @@ def trend(known: Known, metric: str) -> float | None:
 
 def places_of(known: Known, metric: str) -> Iterator[int]:
     """Places of the newest replies, 0..1000, oldest first."""
-    return (place for _, place in _SCORE.iter_unpack(known.scores.get(metric, b"")))
+    return (place for _, place in _SCORE.iter_unpack(known.scores.get(_METRICS[metric], b"")))
 
 
 def touched(held: int) -> tuple[int, int]:
-    """Count and newest epoch milliseconds, of a packed touchpoint."""
-    return held & _COUNT_MAX, (held >> _COUNT_BITS) * 1000
+    """Count and newest hour, in epoch milliseconds, of a packed touchpoint."""
+    return held & _COUNT_MAX, (held >> _COUNT_BITS) * _HOUR_S * 1000
 
 
 def open_promises(known: Known) -> list[tuple[str, int | None]]:

@@ -79,6 +79,8 @@ class CustomerConfig(msgspec.Struct, frozen=True):
     #: Tickets held per customer; a resolved one is kept for ``ticket_memory_ms`` to catch stragglers.
     max_tickets: int = 16
     ticket_memory_ms: int = DAY_MS
+    #: Days with purchases held per customer: one further back, come late, counts as a day of its own.
+    max_purchase_days: int = 4
     #: Currencies held per customer; purchases in further ones are counted, their money is not.
     max_currencies: int = 8
     #: The currency of the ``spend`` signal; None: the customer's only one.
@@ -130,6 +132,7 @@ class CustomerConfig(msgspec.Struct, frozen=True):
             "max_journal",
             "max_subscriptions",
             "max_touchpoints",
+            "max_purchase_days",
             "max_promises",
         ):
             if getattr(self, name) < 1:
@@ -286,8 +289,17 @@ class Customer(msgspec.Struct, array_like=True, gc=False):
     contract: Contract | None = None
     #: Where the person is in the journey, and what was named, promised and waited for (``known.py``).
     known: Known = msgspec.field(default_factory=Known)
+    #: Days since 1970 on which something was bought, the newest few, ascending; and purchases on a day that had
+    #: one already: together they are one occasion to buy, as the model of purchases counts them.
+    bought_on: list[int] = []
+    same_day: int = 0
     #: Always the last field, set by ``encode``: see ``UNTOLD``.
     told: bool | None = None
+
+    @property
+    def purchase_days(self) -> int:
+        """Days on which the customer bought."""
+        return self.purchases - self.same_day
 
 
 #: An encoded customer that ends like this has neither watch nor contract; it need not be decoded to find out.
