@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench kafka wheel parts clean
+.PHONY: help setup demo test check format bench docs kafka wheel parts clean
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -46,6 +46,9 @@ format: setup ## let ruff rewrite what it can
 bench: setup parts ## this engine and stock Faust on one real Kafka: prints one JSON object
 	@$(BIN)/python -m bench $(ARGS)
 
+docs: setup ## the documentation as a site, in site/
+	@$(BIN)/python docs/site/build.py $(ARGS)
+
 kafka: setup ## a real Kafka in the foreground, on localhost:9092: ARGS="--port 0 --data DIR"
 	@$(BIN)/python -m stream.brokers.kafka $(ARGS)
 
@@ -76,4 +79,4 @@ parts:
 	  || echo '!!! Kafka could not be downloaded: tests on a real broker are left out' >&2
 
 clean: ## remove everything made here, .venv included
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -94,7 +94,7 @@ function AlertCard({ row, may }) {
   const action = data?.action;
   return html`<li class="card alert ${row.severity}">
     <div class="row">
-      <h3>${row.alert}</h3>
+      <h2 class="name">${row.alert}</h2>
       <${Badge} kind=${row.firing ? row.severity : "good"}>${row.firing ? row.severity || "firing" : row.state || "not told"}<//>
       ${row.held_back ? html`<span class="badge warn">held back: ${row.held_back.replaceAll("_", " ")}</span>` : null}
       ${row.action ? html`<span class="badge good">${row.action.status}${row.action.by ? ` by ${row.action.by}` : ""}</span>` : null}
