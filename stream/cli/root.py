@@ -15,6 +15,7 @@ from stream.cli.shape import Group
 _COMMANDS: Final = {
     "demo": ("stream.cli.demo:demo", "See it work: broker, Redis, worker, simulator and a live view."),
     "worker": ("stream.cli.worker:worker", "Run a worker until it is told to stop."),
+    "serve": ("stream.cli.serve:serve", "Serve the HTTP API, ingest over HTTP and the live page."),
     "simulate": ("stream.cli.simulate:simulate", "Write the events of a plausible customer base."),
     "send": ("stream.cli.send:send", "Send NDJSON events to Kafka."),
     "compute": ("stream.cli.compute:compute", "Compute the metrics of files, without Kafka."),

@@ -1,0 +1,44 @@
+"""``cx serve``: the HTTP API and the live page."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from stream.cli.config import load_settings
+from stream.cli.problems import Problem
+from stream.cli.shape import Command
+
+
+@click.command(
+    cls=Command,
+    examples="""
+    cx serve
+    CX_API_HOST=0.0.0.0 CX_API_KEYS="page:read+operate:$SECRET" cx serve
+    CX_API_PORT=0 cx serve
+    """,
+)
+def serve() -> None:
+    """Serve the HTTP API, ingest over HTTP and the live page, until SIGTERM.
+
+    On CX_API_HOST:CX_API_PORT, over Kafka and the read model in Redis. As many copies may run as wanted. Without
+    CX_API_KEYS everybody on this machine may do everything, and nobody else gets in.
+    """
+    settings = load_settings()
+    from stream.cli.logs import setup_logging  # noqa: PLC0415 - what follows is slow to import
+
+    setup_logging(settings.log_level)
+    from stream.alerting.rules import RuleError  # noqa: PLC0415
+    from stream.api.serving import run_api  # noqa: PLC0415
+    from stream.serving import ListenError  # noqa: PLC0415
+
+    try:
+        code = run_api(settings)
+    except (RuleError, ListenError) as error:
+        raise Problem(str(error)) from None
+    except ValueError as error:
+        if str(error).startswith("CX_"):  # a setting that only proves wrong when used
+            raise Problem(str(error)) from None
+        raise
+    sys.exit(code)
