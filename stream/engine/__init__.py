@@ -38,7 +38,8 @@ windowed and global tables, standby replicas, ``producer_threaded``, ``concurren
 
 from .app import BatchApp, Phase
 from .batch import Batch, Record
-from .errors import EngineError, PublishFailed, RecoveryFailed, Stalled
+from .errors import EngineError, NewerFormat, PublishFailed, RecoveryFailed, Stalled
+from .formats import Format
 from .inflight import InFlight, Partition
 from .lanes import Lanes
 from .producer import Outgoing
@@ -51,8 +52,10 @@ __all__ = [
     "BatchTable",
     "EngineError",
     "Entry",
+    "Format",
     "InFlight",
     "Lanes",
+    "NewerFormat",
     "Outgoing",
     "Partition",
     "Phase",

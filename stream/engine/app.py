@@ -10,6 +10,7 @@ import faust
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, server_list
 
 from .collector import Collector
+from .formats import FIRST, Format
 from .inflight import Partition
 from .recovery import BatchTableManager
 from .schema import RawSchema
@@ -18,7 +19,7 @@ from .transport import BatchConsumer, BatchTransport
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from .lanes import Lanes
     from .producer import BatchProducer
@@ -43,6 +44,8 @@ class BatchApp(faust.App):
             more batch may be out): the bound on memory when an agent is slow.
         max_batch_records: records of one partition in one batch at most.
         stall_after_s: a partition with work and no progress for this long stops the process.
+        formats: of hot topics that this app's own agents write as well; others are in format 1. Records of
+            older versions are migrated, those of newer ones stop the process.
         own_process: the process is this app's alone, so its cycle collector may be run between batches
             (:class:`~stream.engine.collector.Collector`).
         **options: any setting of ``faust.App``. The engine presets the ones it depends on.
@@ -59,6 +62,7 @@ class BatchApp(faust.App):
         max_batch_records: int = 5_000,
         stall_after_s: float = 60.0,
         own_process: bool = False,
+        formats: Mapping[str, Format] | None = None,
         **options: Any,
     ) -> None:
         presets: dict[str, Any] = {
@@ -78,6 +82,7 @@ class BatchApp(faust.App):
         self.hot_topics = frozenset(hot_topics)
         self.max_inflight_records = max_inflight_records
         self.max_batch_records = max_batch_records
+        self.formats = dict(formats or {})
         self.lanes: list[Lanes] = []
         #: Called when tables are complete after a rebalance, before the streams go on.
         self.recovered_hooks: list[Callable[[], Awaitable[None]]] = []
@@ -112,10 +117,17 @@ class BatchApp(faust.App):
         return self.topic(name, schema=RawSchema())
 
     def batch_table(
-        self, name: str, *, source: str, stamp_of: Callable[[bytes], int] | None = None
+        self,
+        name: str,
+        *,
+        source: str,
+        stamp_of: Callable[[bytes], int] | None = None,
+        format: Format = FIRST,  # noqa: A002 - what it is
     ) -> BatchTable:
         """Declare a table of bytes; see :class:`~stream.engine.table.BatchTable`."""
-        table = BatchTable(self, name=name, source=source, stamp_of=stamp_of, beacon=self.tables.beacon)
+        table = BatchTable(
+            self, name=name, source=source, stamp_of=stamp_of, format=format, beacon=self.tables.beacon
+        )
         self.tables.add(table)
         return table
 

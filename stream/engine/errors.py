@@ -15,5 +15,15 @@ class RecoveryFailed(EngineError):  # noqa: N818
     """A table could not be rebuilt from its changelog."""
 
 
+class NewerFormat(EngineError):  # noqa: N818
+    """A record was written by a newer version of the program, in a format that this one cannot read."""
+
+    def __init__(self, topic: str, partition: int, offset: int, found: int, known: int) -> None:
+        super().__init__(
+            f"{topic}/{partition} offset {offset}: written in format {found} by a newer version, this one reads "
+            f"formats up to {known}; start the version that wrote it, or a newer one"
+        )
+
+
 class Stalled(EngineError):  # noqa: N818
     """A partition has work and makes no progress; the process should be restarted by its supervisor."""

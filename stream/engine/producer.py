@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.partitioner import murmur2
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
+
+    from .app import BatchApp
 
 Fields = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]  #: key, value, headers
 #: How long a request under way may still take when the producer stops.
@@ -105,6 +107,8 @@ class BatchProducer(driver.Producer):
                 ``producer_request_timeout``. aiokafka's idempotent producer itself would try for ever.
         """
         producer = self._ensure_producer()
+        form = cast("BatchApp", self.app).formats.get(topic)
+        own = () if form is None else form.headers
         waiting: list[asyncio.Future[Any]] = []
         count = 0
         now_ms = int(time.time() * 1000)
@@ -114,7 +118,7 @@ class BatchProducer(driver.Producer):
                 builder: BatchBuilder = producer.create_batch()
                 append = builder.append
                 for key, value, headers in records:
-                    fields = list(headers) if headers else NO_HEADERS
+                    fields = [*headers, *own] if headers or own else NO_HEADERS
                     if append(timestamp=now_ms, key=key, value=value, headers=fields) is None:
                         waiting.append(await producer.send_batch(builder, topic, partition=partition))
                         limit.reschedule(clock() + self.request_timeout)

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 from mode import Service
 
-from .errors import RecoveryFailed
+from .errors import NewerFormat, RecoveryFailed
 from .table import BatchTable
 from .transport import POLL_S, drain
 
@@ -46,6 +46,7 @@ async def read_changelogs(
 
     Raises:
         RecoveryFailed: a table cannot read a value of its changelog.
+        NewerFormat: a newer version of the program wrote it.
     """
     consumer.assign(list(wanted))
     starts = await consumer.beginning_offsets(list(wanted))
@@ -64,7 +65,10 @@ async def read_changelogs(
         for tp, records in drained.items():
             table, partition = wanted[tp]
             try:
-                table.recover(partition, [(r.key, r.value) for r in records if r.key is not None])
+                current = table.format.read(tp.topic, tp.partition, records)
+                table.recover(partition, [(r.key, r.value) for r in current if r.key is not None])
+            except NewerFormat:
+                raise
             except Exception as exc:  # noqa: BLE001 - the table's own code; values stay out of the message
                 where = f"{tp.topic}/{tp.partition} offsets {records[0].offset} to {records[-1].offset}"
                 raise RecoveryFailed(f"{where}: a value cannot be read: {type(exc).__name__}") from None

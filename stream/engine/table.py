@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from faust.tables.table import Table
 
+from .formats import FIRST, Format
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -27,6 +29,7 @@ class BatchTable(Table[bytes, bytes]):
         stamp_of: how far a value had seen its input, from its bytes. On recovery, of two values for a key
             the one with the higher stamp stays, whichever comes later in the log: a worker that lost the
             partition may still have written after its successor. None: the later one stays.
+        format: of its values; those of older versions are migrated when they are read back.
     """
 
     mundane_level = "debug"  # starting and stopping is no news
@@ -38,12 +41,14 @@ class BatchTable(Table[bytes, bytes]):
         name: str,
         source: str,
         stamp_of: Callable[[bytes], int] | None = None,
+        format: Format = FIRST,  # noqa: A002 - what it is
         **kwargs: Any,
     ) -> None:
         super().__init__(app, name=name, key_type=bytes, value_type=bytes, store="memory://", **kwargs)
         self._batch_app = app
         self.source = source
         self.stamp_of = stamp_of
+        self.format = format
         self._partitions: dict[int, dict[bytes, bytes]] = {}
         #: Changelog records read back so far.
         self.recovered_total = 0
@@ -73,13 +78,14 @@ class BatchTable(Table[bytes, bytes]):
         if not entries:
             return
         data = self.partition(partition)
+        headers = self.format.headers
         for key, value in entries:
             if value is None:
                 data.pop(key, None)
             else:
                 data[key] = value
         await self._batch_app.batch_producer.send_partition(
-            self.changelog_topic_name, partition, ((key, value, ()) for key, value in entries)
+            self.changelog_topic_name, partition, ((key, value, headers) for key, value in entries)
         )
 
     def recover(self, partition: int, entries: Iterable[Entry]) -> None:

@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from .batch import Batch
+from .errors import NewerFormat
 from .inflight import InFlight, Partition
 from .lanes import CRASH_GRACE_S
 from .producer import BatchProducer
@@ -171,6 +172,13 @@ class BatchConsumer(driver.Consumer):
             await self._wait_for_room()
             if not self._may_hand_out(generation):
                 return
+            form = self._batch_app.formats.get(tp.topic)
+            if form is not None:
+                try:
+                    fetched = form.read(tp.topic, tp.partition, fetched)  # noqa: PLW2901 - the same records
+                except NewerFormat as exc:
+                    await self.app.crash(exc)
+                    return
             batch = Batch(tp.topic, tp.partition, fetched, generation, self._on_ack)
             now = monotonic()
             self.in_flight.add(batch, now)
