@@ -25,9 +25,20 @@ _MOST_ALERTS: Final = 1_000
 _running = asyncio.Semaphore(1)
 #: Of the settings, those that decide what comes out; no address, and no secret.
 _SETTINGS: Final = (
-    "partitions", "confidence", "windows", "max_members", "min_slice_n", "pane_ms",
-    "lateness_ms", "late_horizon_ms", "max_ahead_ms", "idle_after_ms", "dedup_horizon_ms", "dedup_per_customer", "max_record_bytes",
-)  # fmt: skip
+    "partitions",
+    "confidence",
+    "windows",
+    "max_members",
+    "min_slice_n",
+    "pane_ms",
+    "lateness_ms",
+    "late_horizon_ms",
+    "max_ahead_ms",
+    "idle_after_ms",
+    "dedup_horizon_ms",
+    "dedup_per_customer",
+    "max_record_bytes",
+)
 
 
 async def backtest(settings: Settings, asked: Mapping[str, Any]) -> bytes:
