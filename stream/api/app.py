@@ -7,13 +7,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.staticfiles import StaticFiles
 
 from stream.api import problems
 from stream.api.guard import Guard
-from stream.api.parts import Parts
+from stream.api.parts import Parts, known_query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=metadata.version("cx-pulse"),
         description="Customer experience as it is: metrics, alerts, customers and rules; and events in.",
         lifespan=lifespan,
+        dependencies=[Depends(known_query)],
         docs_url=None,  # they fetch scripts from elsewhere; /openapi.json is what tools need
         redoc_url=None,
         openapi_url=None,

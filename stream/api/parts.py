@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from fastapi import Depends, Query, Request
+from fastapi.dependencies.utils import get_flat_dependant
+from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from schemas import DIMENSIONS
@@ -129,6 +132,27 @@ def followed(request: Request) -> Parts:
         _, why = parts.live.check()
         raise Failed(503, "kafka", f"the topics are not read yet: {why}", retry_after=1)
     return parts
+
+
+@lru_cache(maxsize=200)
+def _parameters(route: APIRoute) -> frozenset[str]:
+    return frozenset(each.alias for each in get_flat_dependant(route.dependant).query_params)
+
+
+def known_query(request: Request) -> None:
+    """A slip of the pen must not pass for no condition at all.
+
+    Raises:
+        Failed: the query has a parameter that the route does not know.
+    """
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not request.scope["query_string"]:
+        return
+    known = _parameters(route)
+    if any(name not in known for name in request.query_params):
+        detail = f"parameters are {', '.join(sorted(known))}" if known else "there are no parameters"
+        error = {"field": "query", "reason": "unknown", "detail": detail}
+        raise Failed(422, "not-fitting", "a parameter of the query is not known", errors=[error])
 
 
 Served = Annotated[Parts, Depends(parts_of)]

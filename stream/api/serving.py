@@ -7,10 +7,12 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stream.api.app import create_app
+from stream.api.problems import Failed
 from stream.serving import ListenError
 
 if TYPE_CHECKING:
@@ -56,6 +58,15 @@ class PatientProtocol(H11Protocol):
         """No clock survives its connection."""
         self._done()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        """What is no HTTP, or has a head too large, is told so as everything else is."""
+        answer = Failed(400, "bad-request", "this is no HTTP/1.1, or its head is too large").response()
+        head = [*answer.raw_headers, (b"connection", b"close")]
+        event = h11.Response(status_code=400, headers=head, reason=b"Bad Request")
+        for each in (event, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(each) or b"")
+        self.transport.close()
 
     def _expect(self) -> None:
         self._late = self.loop.call_later(HEAD_SECONDS, self._too_late)
