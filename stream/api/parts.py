@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from fastapi import Depends, Query, Request
-from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
@@ -136,7 +135,12 @@ def followed(request: Request) -> Parts:
 
 @lru_cache(maxsize=200)
 def _parameters(route: APIRoute) -> frozenset[str]:
-    return frozenset(each.alias for each in get_flat_dependant(route.dependant).query_params)
+    found, left = set(), [route.dependant]
+    while left:
+        dependant = left.pop()
+        found |= {each.alias for each in dependant.query_params}
+        left += dependant.dependencies
+    return frozenset(found)
 
 
 def known_query(request: Request) -> None:
