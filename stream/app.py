@@ -15,12 +15,15 @@ from mode import Service
 from agents.alerts import AlertsAgent
 from agents.context import Context
 from agents.customers import CustomersAgent
+from agents.delivery import LEVELS as DELIVERY_LEVELS
+from agents.delivery import DeliveryAgent
 from agents.metrics import MetricsAgent
 from agents.models import ModelsAgent
 from stream import topics
 from stream.brokers import admin
 from stream.brokers.security import aiokafka_security, faust_security
 from stream.customers import stamp_of as customer_stamp
+from stream.delivery.loading import load_delivery
 from stream.deployment import load_book, pipeline_config
 from stream.engine import BatchApp
 from stream.feeds import Feeds
@@ -65,7 +68,14 @@ class Worker:
         self.app = app = BatchApp(
             settings.app_id,
             broker=[f"kafka://{address.strip()}" for address in settings.brokers.split(",")],
-            hot_topics=[*topics.INPUTS, topics.PARTIALS, topics.CLAIMS, topics.EXAMPLES],
+            hot_topics=[
+                *topics.INPUTS,
+                topics.PARTIALS,
+                topics.CLAIMS,
+                topics.EXAMPLES,
+                topics.ALERTS,
+                topics.REDRIVES,
+            ],
             max_inflight_records=settings.max_inflight_records,
             max_batch_records=settings.max_batch_records,
             stall_after_s=settings.stall_after_ms / 1000,
@@ -92,6 +102,11 @@ class Worker:
         self.metrics = MetricsAgent(context, app.batch_table(topics.WINDOWS_TABLE, source=topics.PARTIALS))
         self.alerts = AlertsAgent(context, app.batch_table(topics.LANE_TABLE, source=topics.CLAIMS))
         self.models = ModelsAgent(context, app.batch_table(topics.MODELS_TABLE, source=topics.EXAMPLES))
+        self.delivery = DeliveryAgent(
+            context,
+            app.batch_table(topics.DELIVERIES_TABLE, source=topics.ALERTS),
+            None if settings.delivery is None else load_delivery(settings.delivery),
+        )
         self._declare_agents()
         self._declare_housekeeping()
         self.server = OpsServer(settings.http_host, settings.http_port, self.telemetry, self.health)
@@ -108,6 +123,9 @@ class Worker:
             waiting = self.alerts.waiting()
             return {} if waiting is None else {(): waiting}
 
+        def delivery(name: str) -> Look:
+            return lambda: self.delivery.levels()[name]
+
         return {
             "cx_watermark_delay_seconds": lambda: {
                 (topic, str(p)): delay_s(at_ms) for (topic, p), at_ms in self.customers.watermarks().items()
@@ -116,12 +134,13 @@ class Worker:
                 (str(p),): delay_s(at_ms) for p, at_ms in self.metrics.finals().items()
             },
             "cx_lane_waiting_claims": lane,
+            **{f"cx_delivery_{name}": delivery(name) for name in DELIVERY_LEVELS},
             "cx_alerts_active": lambda: {(alert,): n for alert, n in self.alerts.active().items()},
         }
 
     def _declare_agents(self) -> None:
         app = self.app
-        agents = (self.customers, self.metrics, self.alerts, self.models)
+        agents = (self.customers, self.metrics, self.alerts, self.models, self.delivery)
         app.recovered_hooks.append(self.erasures.catch_up)
         app.recovered_hooks += [agent.recovered for agent in agents]
 
@@ -144,6 +163,12 @@ class Worker:
         @app.agent(app.hot_topic(topics.EXAMPLES), name="models")
         async def models(stream: StreamT[Batch]) -> None:
             await self.models.consume(stream)
+
+        for topic, name in ((topics.ALERTS, "delivery"), (topics.REDRIVES, "redrives")):
+
+            @app.agent(app.hot_topic(topic), name=name)
+            async def deliver(stream: StreamT[Batch]) -> None:
+                await self.delivery.consume(stream)
 
     def _declare_housekeeping(self) -> None:
         app, settings, erasures = self.app, self.settings, self.erasures
@@ -207,6 +232,7 @@ class Worker:
                 await self.readmodel.start()
             return await self._run_app()
         finally:
+            await self.delivery.stop()
             await self.feeds.stop()
             await self.erasures.stop()
             if self.readmodel is not None:

@@ -277,8 +277,8 @@ async def test_ready_only_when_tables_are_complete(
         assert re.fullmatch(r"recovering tables: at most \d+ changelog records left", reasons["partitions"])
         go.set()
         await until(asked.is_ready)
-        # 4 of each input and of cx.partials, and the one lane.
-        assert (await asked.ready())[1]["partitions"] == "13 assigned, their tables complete"
+        # 4 of each input, cx.partials, cx.alerts and cx.redrives; the one lane, and cx.examples.
+        assert (await asked.ready())[1]["partitions"] == "22 assigned, their tables complete"
 
 
 async def test_a_worker_shows_what_it_does(embedded: EmbeddedKafka, tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ async def test_a_second_worker_takes_its_gauges_along(deploy: Callable[[], Deplo
 
         await until(published)
         before = await shown(one)
-        assert sum(name.startswith("cx_partition_lag{") for name in before) == 13
+        assert sum(name.startswith("cx_partition_lag{") for name in before) == 22
         async with running(second) as (two, task):
 
             async def shared() -> bool:

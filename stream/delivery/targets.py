@@ -21,7 +21,7 @@ _GIVEN: Final = ("", "_env", "_file")
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253}):(\d{1,5})", re.ASCII)
-_ADDRESS: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\\x00-\x20]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
 _MOST: Final = 100
 _LARGEST_PORT: Final = 65_535
 _LONGEST_TIMEOUT_MS: Final = 60_000

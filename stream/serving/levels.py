@@ -31,6 +31,9 @@ LEVELS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "cx_lane_waiting_claims": ("Claims that wait for their turn in the lane.", ()),
     "cx_alerts_active": ("Alerts that fire now, told or kept back.", ("alert",)),
     "cx_delivery_waiting": ("Alerts that a receiver is owed.", ("receiver",)),
+    "cx_delivery_parked": ("Alerts that a receiver would not take, kept for a redrive.", ("receiver",)),
+    "cx_delivery_oldest_seconds": ("Age of the oldest alert that a receiver is owed.", ("receiver",)),
+    "cx_delivery_up": ("1 while a receiver takes what it is sent, else 0.", ("receiver",)),
 }
 
 

@@ -185,11 +185,17 @@ class Telemetry:
         """Whether the last exchange with Redis succeeded."""
         self._readmodel_up.set(1 if up else 0)
 
-    def delivered(self, receiver: str, outcome: str, seconds: float | None = None) -> None:
-        """An attempt to tell a receiver of the delivery file ended, after ``seconds`` if it was answered."""
-        self._deliveries.labels(receiver, outcome).inc()
-        if seconds is not None:
-            self._delivery_seconds.labels(receiver).observe(seconds)
+    def delivered(self, receiver: str, outcome: str, n: int = 1) -> None:
+        """What became of ``n`` alerts owed to a receiver of the delivery file, or of attempts to deliver some."""
+        self._deliveries.labels(receiver, outcome).inc(n)
+
+    def delivery_seconds(self, receiver: str, seconds: float) -> None:
+        """A request to a receiver was answered, or given up, after ``seconds``."""
+        self._delivery_seconds.labels(receiver).observe(seconds)
+
+    def delivery_taken(self, verdict: str, n: int = 1) -> None:
+        """What became of ``n`` alerts of ``cx.alerts``: ``routed``, or why they are not sent."""
+        self._delivery_taken.labels(verdict).inc(n)
 
     def owner_lost(self, owner: int) -> None:
         """The values of every slice of an owning partition disappear: another worker reports them now."""
@@ -344,8 +350,14 @@ class Telemetry:
     def _delivery_metrics(self) -> None:
         self._deliveries = Counter(
             "cx_deliveries_total",
-            "Attempts to tell a receiver, by what became of them.",
+            "Alerts owed to a receiver, and attempts to deliver them, by what became of them.",
             ("receiver", "outcome"),
+            registry=self.registry,
+        )
+        self._delivery_taken = Counter(
+            "cx_delivery_alerts_total",
+            "Alerts that delivery has read, by what became of them.",
+            ("verdict",),
             registry=self.registry,
         )
         self._delivery_seconds = Histogram(

@@ -60,8 +60,10 @@ def everything() -> Telemetry:
     telemetry.record_age("cx.replies", 0.25)
     telemetry.event_age("cx.replies", 2.5)
     telemetry.rebalanced()
-    telemetry.delivered("care", "ok", 0.2)
-    telemetry.delivered("care", "refused")
+    telemetry.delivered("care/webhook", "delivered", 2)
+    telemetry.delivered("care/webhook", "refused")
+    telemetry.delivery_seconds("care/webhook", 0.2)
+    telemetry.delivery_taken("routed")
     telemetry.commit_age(1.5)
     telemetry.committed(4)
     telemetry.recovered("customers", 1_000, 0.5)
@@ -93,8 +95,8 @@ def test_what_happened_is_what_is_exported() -> None:
         ("cx_record_age_seconds_sum", (("topic", "cx.replies"),)): 0.25,
         ("cx_event_age_seconds_sum", (("topic", "cx.replies"),)): 2.5,
         ("cx_rebalances_total", ()): 1,
-        ("cx_deliveries_total", (("outcome", "refused"), ("receiver", "care"))): 1,
-        ("cx_delivery_seconds_count", (("receiver", "care"),)): 1,
+        ("cx_deliveries_total", (("outcome", "refused"), ("receiver", "care/webhook"))): 1,
+        ("cx_delivery_seconds_count", (("receiver", "care/webhook"),)): 1,
         ("cx_commit_age_seconds", ()): 1.5,
         ("cx_commits_total", ()): 4,
         ("cx_recovery_records_total", (("table", "customers"),)): 1_000,
