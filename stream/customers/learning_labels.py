@@ -37,14 +37,8 @@ def moment_after(time_ms: int, hashed: int, lessons: Lessons) -> int:
         time_ms: Any.
         hashed: ``customer_hash`` of the id.
         lessons: The schedule.
-
-    Returns:
-        The moment, or ``NEVER`` for a customer who is not looked at.
     """
-    if hashed % lessons.one_in:
-        return NEVER
-    phases = lessons.horizon_ms // lessons.every_ms
-    first_ms = (hashed // lessons.one_in % phases) * lessons.every_ms
+    first_ms = hashed % (lessons.horizon_ms // lessons.every_ms) * lessons.every_ms
     return first_ms + ((time_ms - first_ms) // lessons.horizon_ms + 1) * lessons.horizon_ms
 
 
@@ -109,20 +103,36 @@ def advance(c: Customer, upto_ms: int, config: CustomerConfig) -> bool:
     return True
 
 
-def gathered(c: Customer, at_ms: int, lessons: Lessons) -> Iterator[Example]:
-    """The examples of a customer that become known at a moment, one or none; the same however often it is asked.
+def gathered(c: Customer, since_ms: int, upto_ms: int, lessons: Lessons) -> Iterator[tuple[int, Example]]:
+    """The examples of a customer that become known at some moments; the same however often it is asked.
 
     Args:
-        c: After ``advance`` to the moment.
-        at_ms: The moment.
+        c: After ``advance`` to the last moment.
+        since_ms: The first moment.
+        upto_ms: The last one.
         lessons: The schedule.
 
-    Figures of another version of the program are left out.
+    Yields:
+        The moment at which it became known, and the example. Those of a version with other figures are left out.
     """
-    if c.contract is not None:
-        for frozen in c.contract.known:
-            if frozen.at_ms + lessons.horizon_ms == at_ms and (x := unpack(frozen.figures)) is not None:
-                yield Example(x, frozen.left)
+    if c.contract is None:
+        return
+    for frozen in c.contract.known:
+        known_ms = frozen.at_ms + lessons.horizon_ms
+        if since_ms <= known_ms <= upto_ms and (x := unpack(frozen.figures)) is not None:
+            yield known_ms, Example(x, frozen.left)
+
+
+def is_looked_at(hashed: int, since_ms: int, upto_ms: int, lessons: Lessons) -> bool:
+    """Whether any of some moments is one of a customer's: it costs less to ask than to look.
+
+    Args:
+        hashed: ``customer_hash`` of the id.
+        since_ms: The first moment.
+        upto_ms: The last one.
+        lessons: The schedule.
+    """
+    return moment_after(since_ms - 1, hashed, lessons) <= upto_ms
 
 
 def _ended_ms(contract: Contract) -> int:
