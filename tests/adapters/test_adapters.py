@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stream.adapters import MappingError, load_adapters, read_adapter
 from stream.intake import Event, Limits, decode
+from tests.docs.pages import ROOT, blocks, code, rows
 
 EXAMPLES = sorted((Path(__file__).parent / "examples").glob("*/*.json"))
 ADAPTERS = load_adapters()
@@ -135,3 +136,33 @@ def test_a_directory_adds_senders_and_takes_the_place_of_ours(tmp_path: Path) ->
     (tmp_path / "z.yml").write_text(MINIMAL)
     with pytest.raises(MappingError, match="'shop' has another file"):
         load_adapters(tmp_path)
+
+
+def test_the_page_lists_every_sender() -> None:
+    """docs/adapters.md names those that ship, and no other."""
+    page = (ROOT / "docs" / "adapters.md").read_text()
+    table = page.partition("## Setting one up")[0]
+    assert {code(row[0])[0] for row in rows(table)} == set(ADAPTERS)
+
+
+def test_the_page_s_mapping_makes_an_event() -> None:
+    """The example of docs/adapters.md, tried on a call."""
+    [text] = [block.text for block in blocks(ROOT / "docs" / "adapters.md") if block.word == "mapping"]
+    payload = {
+        "type": "rated",
+        "member": {"number": 77, "tier": "gold"},
+        "app": {"version": "3.1"},
+        "ratings": [{"id": "r1", "at": "2026-03-01T09:15:42Z", "stars": "4"}, {"id": "r2"}],
+    }
+    assert read_adapter(text, "loyalty.yml").convert(payload) == [
+        {
+            "event_id": "loyalty:r1",
+            "customer_id": "77",
+            "occurred_at": 1772356542000,
+            "metric": "csat",
+            "score": 4,
+            "touchpoint": "app",
+            "segment": "vip",
+            "attributes": {"version": "3.1"},
+        }
+    ]
