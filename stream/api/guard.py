@@ -107,7 +107,7 @@ class Guard:
                 raise  # the answer has begun: the connection must end, or half of it passes for the whole
             await Failed(500, "fault", "the log says where").response()(scope, receive, answer)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
+            route = getattr(scope.get("route"), "path", "other").replace(":id}", "}")
             self._telemetry.request(route, scope["method"], status, time.perf_counter() - began)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -133,14 +132,19 @@ def followed(request: Request) -> Parts:
     return parts
 
 
-@lru_cache(maxsize=200)
-def _parameters(route: APIRoute) -> frozenset[str]:
-    found, left = set(), [route.dependant]
-    while left:
-        dependant = left.pop()
-        found |= {each.alias for each in dependant.query_params}
-        left += dependant.dependencies
-    return frozenset(found)
+_parameters: dict[tuple[str, str], frozenset[str]] = {}
+
+
+def _parameters_of(route: APIRoute, method: str) -> frozenset[str]:
+    known = _parameters.get((route.path, method))
+    if known is None:
+        found, left = set(), [route.dependant]
+        while left:
+            dependant = left.pop()
+            found |= {each.alias for each in dependant.query_params}
+            left += dependant.dependencies
+        known = _parameters[route.path, method] = frozenset(found)
+    return known
 
 
 def known_query(request: Request) -> None:
@@ -152,7 +156,7 @@ def known_query(request: Request) -> None:
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or not request.scope["query_string"]:
         return
-    known = _parameters(route)
+    known = _parameters_of(route, request.method)
     if any(name not in known for name in request.query_params):
         detail = f"parameters are {', '.join(sorted(known))}" if known else "there are no parameters"
         error = {"field": "query", "reason": "unknown", "detail": detail}
