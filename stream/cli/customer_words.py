@@ -8,22 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from schemas.times import format_ms
+from stream.customers.churn import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream.customers.ranking import Ranked
 
-#: Reason of a churn probability -> in words.
-REASONS: Final = {
-    "silence": "silent beyond the own rhythm",
-    "detractor": "newest nps 0 to 6",
-    "promoter": "newest nps 9 or 10",
-    "dissatisfied": "newest csat low",
-    "effort": "newest ces low",
-    "open_tickets": "open tickets",
-    "reopened_tickets": "reopened tickets",
-}
 #: Column of the ranking -> what it says.
 COLUMNS: Final = {
     "#": "place in the order",
@@ -94,7 +85,7 @@ def lines(known: dict[str, Any]) -> list[tuple[str, str]]:
     found.append(("tickets", ", ".join(counted)))
     found += [("", f"{each['ref']} open since {each['newest']}") for each in known["tickets"] if each["open"]]
     found += _bought(known)
-    found.append(("churn", f"{100 * known['churn_probability']:.0f}%, by a declared prior"))
+    found.append(("churn", f"{100 * known['churn_probability']:.0f}%, {_churn_by(known)}"))
     found += [
         ("", f"{REASONS.get(each['reason'], each['reason'])} ({each['adds']:+.1f})")
         for each in known["reasons"]
@@ -105,6 +96,10 @@ def lines(known: dict[str, Any]) -> list[tuple[str, str]]:
     found += [("alerted", f"{rule} at {at}") for rule, at in known["alerts_last_fired"].items()]
     found += [("contacted", at) for at in known["contacted"]]
     return found
+
+
+def _churn_by(known: dict[str, Any]) -> str:
+    return "as learned from cancellations" if known["churn_learned"] else "by a declared prior"
 
 
 def _bought(known: dict[str, Any]) -> list[tuple[str, str]]:

@@ -12,6 +12,39 @@ if TYPE_CHECKING:
     from .signals import Signals
     from .state import Customer, CustomerConfig
 
+#: Before the name of a figure: it is below what is usual.
+LOW: Final = "low_"
+#: Reason of a churn probability -> in words. Those that begin with ``LOW`` come from learned models only.
+REASONS: Final[dict[str, str]] = {
+    "silence": "silent beyond the own rhythm",
+    "low_silence": "not silent beyond the own rhythm",
+    "detractor": "newest nps 0 to 6",
+    "low_detractor": "no nps of 0 to 6",
+    "promoter": "newest nps 9 or 10",
+    "low_promoter": "no nps of 9 or 10",
+    "dissatisfied": "newest csat low",
+    "low_dissatisfied": "no low csat",
+    "effort": "newest ces low",
+    "low_effort": "no low ces",
+    "open_tickets": "open tickets",
+    "low_open_tickets": "no open tickets",
+    "reopened_tickets": "reopened tickets",
+    "low_reopened_tickets": "no reopened tickets",
+    "ticket_age": "a ticket open for long",
+    "low_ticket_age": "no ticket open for long",
+    "mood": "scores below the usual",
+    "low_mood": "scores above the usual",
+    "quiet": "not heard of for long",
+    "low_quiet": "heard of lately",
+    "activity": "more active than is usual",
+    "low_activity": "less active than is usual",
+    "fading": "less active than before",
+    "low_fading": "no less active than before",
+    "tenure": "a contract for long",
+    "low_tenure": "a contract since lately",
+    "late_purchase": "late with the next purchase",
+    "low_late_purchase": "not late with a purchase",
+}
 #: A learned reason that adds less to the log-odds than this, up or down, is none.
 LEAST: Final = 0.05
 
@@ -20,7 +53,8 @@ def churn_of(c: Customer, signals: Signals, now_ms: int, config: CustomerConfig)
     """The probability to lose a customer, and why.
 
     With a contract running and a model learned: the probability to cancel within the horizon of the lessons; a
-    reason is what sets the customer apart from the usual one, weight times difference. Else ``churn_probability``.
+    reason is what sets the customer apart from what is usual, weight times difference, in either direction. Else
+    ``churn_probability``.
 
     Args:
         c: With at least one event.
@@ -34,7 +68,7 @@ def churn_of(c: Customer, signals: Signals, now_ms: int, config: CustomerConfig)
     x = features(c, max(now_ms, c.last_ms), contract.since_ms, config)
     base, *weights = model.weights
     added = {
-        name: weight * (figure - usual)
+        name if figure >= usual else LOW + name: weight * (figure - usual)
         for name, weight, figure, usual in zip(model.names, weights, x, model.usual, strict=True)
     }
     reasons = sorted(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from .risk import churn_probability
+from .churn import churn_of
 from .signals import signals
 from .state import Customer, CustomerConfig
 from .value import WEEK_MS
@@ -28,9 +28,9 @@ class Ranked(msgspec.Struct, gc=False):
         expected_purchases: Within the horizon of the configuration's value model (BG/NBD).
         expected_value: Money expected from them (Gamma-Gamma), in ``currency``.
         p_alive: Probability that the customer still buys.
-        churn_probability: By the declared prior, 0..1.
+        churn_probability: 0..1, see ``churn``.
         recency: t_x of the model: weeks from the first purchase to the last.
-        frequency: x of the model: purchases after the first.
+        frequency: x of the model: days with purchases after the first one.
         age: T of the model: weeks from the first purchase to the moment.
         value_at_risk: Expected value times churn probability.
         currency: Of the money; "" where purchases named none.
@@ -39,6 +39,7 @@ class Ranked(msgspec.Struct, gc=False):
         spend: Money of all of them.
         days_since_last_purchase: The plain baseline beside the models.
         reasons: Of the churn probability: what each adds to the log-odds, largest first.
+        churn_learned: Whether it was learned from cancellations, rather than declared.
         rank: Place in the order of value at risk, from 1.
         purchases_rank: Place in the order of expected purchases, most first.
         recency_rank: Place in the order of the last purchase, most recent first: who bought last buys next.
@@ -59,6 +60,7 @@ class Ranked(msgspec.Struct, gc=False):
     spend: float | None
     days_since_last_purchase: float | None
     reasons: tuple[tuple[str, float], ...]
+    churn_learned: bool = False
     rank: int = 0
     purchases_rank: int = 0
     recency_rank: int = 0
@@ -86,10 +88,20 @@ def rank(
     return found
 
 
-def ranked(customer_id: str, customer: Customer, at_ms: int, config: CustomerConfig = _DEFAULTS) -> Ranked:
-    """One customer, who had at least one event, without places in any order. Arguments as of ``rank``."""
-    known: Signals = signals(customer, at_ms, config)
-    churn = churn_probability(known)
+def ranked(
+    customer_id: str,
+    customer: Customer,
+    at_ms: int,
+    config: CustomerConfig = _DEFAULTS,
+    known: Signals | None = None,
+) -> Ranked:
+    """One customer, who had at least one event, without places in any order.
+
+    Arguments as of ``rank``; ``known`` are all signals of the customer at that moment, if they are there already.
+    """
+    if known is None:
+        known = signals(customer, at_ms, config)
+    churn = churn_of(customer, known, at_ms, config)
     expected: Any = known["expected_value"]
     first_ms, last_ms = customer.first_purchase_ms, customer.last_purchase_ms
     return Ranked(
@@ -99,7 +111,7 @@ def ranked(customer_id: str, customer: Customer, at_ms: int, config: CustomerCon
         p_alive=known["p_alive"],
         churn_probability=churn.value,
         recency=None if first_ms is None or last_ms is None else (last_ms - first_ms) / WEEK_MS,
-        frequency=None if first_ms is None else customer.purchases - 1,
+        frequency=None if first_ms is None else customer.purchase_days - 1,
         age=None if first_ms is None else (max(at_ms, customer.last_ms) - first_ms) / WEEK_MS,
         value_at_risk=None if expected is None else expected * churn.value,
         currency=None if expected is None else _currency(customer, config),
@@ -108,6 +120,7 @@ def ranked(customer_id: str, customer: Customer, at_ms: int, config: CustomerCon
         spend=known["spend"],
         days_since_last_purchase=known["recency_days"],
         reasons=churn.reasons,
+        churn_learned=churn.learned,
     )
 
 

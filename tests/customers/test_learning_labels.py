@@ -65,7 +65,8 @@ def lives(draw: st.DrawFn) -> list[Event]:
     """A contract and what happens in the weeks after, in order of time, with much at or near moments."""
     found = [started(T0 - draw(st.integers(1, 30)) * DAY)]
     near = st.sampled_from([-1, 0, 1])
-    days = draw(st.lists(st.tuples(st.integers(0, 120), near, KINDS), max_size=25))
+    day = st.integers(0, 120) | st.sampled_from([8, 36, 64, 92])  # moments
+    days = draw(st.lists(st.tuples(day, near, KINDS), max_size=25))
     for number, (day, off, kind) in enumerate(sorted(days, key=lambda each: each[:2])):
         at_ms = T0 - 8 * DAY + day * DAY + off
         if kind in {"nps", "csat"}:

@@ -14,12 +14,14 @@ from confluent_kafka import Producer
 
 from stream import topics
 from stream.brokers.embedded import EmbeddedKafka
-from stream.cli.customer_words import COLUMNS, REASONS
+from stream.cli.customer_words import COLUMNS
 from stream.cli.customers import customers
 from stream.cli.root import cx
 from stream.compute import Job
 from stream.compute.folding import fold_files
 from stream.customers import PRIOR, encode
+from stream.customers.churn import LOW, REASONS
+from stream.customers.learning_features import FEATURES
 from stream.intake import partition_of
 from stream.settings import Settings
 from tests.docs.pages import ROOT, blocks, code, rows, section
@@ -80,7 +82,7 @@ def test_the_profile_is_what_the_command_prints(files: Path, monkeypatch: pytest
 def test_columns_reasons_and_options_are_those_there_are() -> None:
     """Each column is explained, each reason has words, and no option is made up."""
     assert [(code(row[0])[0], row[1]) for row in rows(section(PAGE, "The order"))] == list(COLUMNS.items())
-    assert set(REASONS) == set(PRIOR) - {"base"}
+    assert set(REASONS) == {f"{low}{name}" for name in FEATURES for low in ("", LOW)} >= set(PRIOR) - {"base"}
     known = {
         option for command in customers.commands.values() for param in command.params for option in param.opts
     }
