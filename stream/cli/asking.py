@@ -137,8 +137,19 @@ async def _next(consumer: Any, ends: dict[Any, int]) -> list[Any]:
     return []
 
 
-async def write(settings: Settings, topic: str, records: list[tuple[bytes, bytes | None]]) -> None:
+async def write(
+    settings: Settings,
+    topic: str,
+    records: list[tuple[bytes, bytes | None]],
+    partitions: Iterable[int | None] = (None,),
+) -> None:
     """Publish keys and values, and wait until the brokers have them.
+
+    Args:
+        settings: Where the broker is.
+        topic: Where to.
+        records: Keys and values.
+        partitions: Each of these gets all of them; None: the one that a record's key is for.
 
     Raises:
         BrokerAway, KafkaError, TimeoutError: for ``ask``.
@@ -161,7 +172,8 @@ async def write(settings: Settings, topic: str, records: list[tuple[bytes, bytes
         except KafkaError as error:
             raise BrokerAway(f"no Kafka broker answers at {settings.brokers}") from error
         async with asyncio.timeout(_SECONDS):
-            for key, value in records:
-                await producer.send_and_wait(topic, value, key=key)
+            for partition in partitions:
+                for key, value in records:
+                    await producer.send_and_wait(topic, value, key=key, partition=partition)
     finally:
         await producer.stop()

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "rules": ("stream.cli.rules:rules", "Check rules files; put rules in place while workers run."),
     "silences": ("stream.cli.silences:silences", "Keep alerts back for some time."),
     "alerts": ("stream.cli.alerts:alerts", "What fires, and why something did or did not."),
+    "delivery": ("stream.cli.delivery:delivery", "Who is sent which alerts, and what is still owed to whom."),
     "customers": ("stream.cli.customers:customers", "Who is worth keeping, and what is known of one."),
     "deadletters": ("stream.cli.deadletters:deadletters", "Look at refused records; send them again."),
     "topics": ("stream.cli.topics:topics", "Create or check the topics on the broker."),

@@ -87,7 +87,7 @@ class Mailer:
 
 
 def _talk(mail: Mail, address: str, password: str | None, message: EmailMessage, timeout_s: float) -> Outcome:
-    context = ssl.create_default_context()
+    context = ssl.create_default_context(cafile=mail.ca_file)
     tls = mail.port == _TLS_PORT
     server = _DirectTls(mail, address, timeout_s, context) if tls else _Direct(mail, address, timeout_s)
     with server:

@@ -65,6 +65,7 @@ class Mail:
     require_tls: bool = True
     username: str | None = None
     password: Given | None = None
+    ca_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,11 +88,11 @@ def _look(target: Target) -> None:
     if target.url is not None:
         url_of(target.url)
     signing_secrets(target.secrets)
-    http = target.http
-    for given in (http.credentials, http.password, target.mail.password if target.mail is not None else None):
+    http, mail = target.http, target.mail
+    for given in (http.credentials, http.password, None if mail is None else mail.password):
         if given is not None:
             header_text(given)
-    for path in (http.ca_file, http.cert_file, http.key_file):
+    for path in (http.ca_file, http.cert_file, http.key_file, None if mail is None else mail.ca_file):
         if path is not None and not (Path(path).is_file() and os.access(path, os.R_OK)):
             raise NotGiven(f"{path} cannot be read")
 

@@ -114,7 +114,9 @@ def _alertmanager(key: str, receiver: str, place: Place, mail: MailDefaults) -> 
 
 
 def _email(key: str, receiver: str, place: Place, mail: MailDefaults) -> Target:
-    own = place.mapping(("to", *_MAIL, *_names("auth_password"), *_COMMON), what="an e-mail address")
+    own = place.mapping(
+        ("to", "tls_config", *_MAIL, *_names("auth_password"), *_COMMON), what="an e-mail address"
+    )
     if "to" not in own:
         raise place.missing("to")
     given = {name for name in mail.fields if not name.startswith("auth_password")} - own.keys()
@@ -152,6 +154,7 @@ def _email(key: str, receiver: str, place: Place, mail: MailDefaults) -> Target:
             require_tls=tls,
             username=username,
             password=password,
+            ca_file=_tls(own["tls_config"], ("ca_file",)).get("ca_file") if "tls_config" in own else None,
         ),
     )
 
@@ -271,15 +274,16 @@ def _http(place: Place | None) -> Http:
             "password": _secret(at, own, "password", required=True),
         }
     if "tls_config" in fields:
-        at = fields["tls_config"]
-        refused = {"insecure_skip_verify": "certificates are always verified; say whose with ca_file"}
-        own = at.mapping(
-            ("ca_file", "cert_file", "key_file"), refused, what="ca_file, cert_file and key_file"
-        )
-        found |= {name: value.text(4_096, what="the path of a file") for name, value in own.items()}
-        if ("cert_file" in own) != ("key_file" in own):
-            raise at.missing("key_file" if "cert_file" in own else "cert_file", "missing; both go together")
+        found |= _tls(fields["tls_config"], ("ca_file", "cert_file", "key_file"))
     return Http(**found)
+
+
+def _tls(place: Place, known: tuple[str, ...]) -> dict[str, str]:
+    refused = {"insecure_skip_verify": "certificates are always verified; say whose with ca_file"}
+    own = place.mapping(known, refused, what=f"a mapping with {' and '.join(known)}")
+    if ("cert_file" in own) != ("key_file" in own):
+        raise place.missing("key_file" if "cert_file" in own else "cert_file", "missing; both go together")
+    return {name: value.text(4_096, what="the path of a file") for name, value in own.items()}
 
 
 KINDS: Final[dict[str, tuple[Kind, Callable[[str, str, Place, MailDefaults], Target]]]] = {
