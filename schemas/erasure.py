@@ -42,6 +42,7 @@ class RewriteMark(Wire):
     configs: dict[str, dict[str, str | None]] = Field(
         {}, description="topic -> settings lowered for the time, as they were; null: the broker's default"
     )
+    clean: list[str] = Field([], description="`topic/partition` of compacted topics that have to be cleaned")
 
 
 class RewritePart(Wire):
@@ -51,3 +52,4 @@ class RewritePart(Wire):
     end: Offset = Field(description="records from here on are copies, or came while it was under way")
     begin: Offset = Field(0, description="once copied: the first copy; what is before it goes")
     moves: dict[str, Offset] = Field({}, description="once copied: consumer group -> where it goes on")
+    bytes: int = Field(0, ge=0, description="once copied: the log is no larger on disk once the rest is removed")

@@ -48,6 +48,10 @@ class Keys:
         """The secret of the settings."""
         return self._own
 
+    def knows(self, check: str) -> bool:
+        """Whether ``cx.erasures`` has said of a key."""
+        return check in self._secrets
+
     def add(self, check: str, salt: str | None) -> None:
         """Take in what ``cx.erasures`` says of a key; ``salt`` None: it is ``CX_PRIVACY_KEY``.
 

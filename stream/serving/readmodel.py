@@ -1,20 +1,12 @@
-"""The read model in Redis: the newest metrics of every slice, active alerts, recent alerts.
+"""The read model in Redis: metrics, their history, alerts, profiles and the order by value at risk.
 
 Redis is never in the stream's way: what is offered is held in memory, newest per key, and a task of its own
-writes it about ten times a second. While Redis is away nothing is lost but history beyond the bounds below;
-once it is back, or was emptied or restarted, everything held is written again.
+writes it about ten times a second. Every write carries a version made of event time, and a script inside Redis
+refuses an older one, so several workers and repeated messages cannot turn the clock back.
 
-Every write carries a version made of event time, and a script inside Redis refuses an older one, so several
-workers and repeated messages cannot turn the clock back. Keys:
-
-====================================  ======  =========================================================
-`REDIS_METRICS`                       hash    slice key -> ``cx.metrics`` object
-`REDIS_METRICS` ``:versions``         hash    slice key -> ``as_of_ms * 2 + final``
-`REDIS_ALERTS`                        hash    fingerprint -> newest ``cx.alerts`` object while it fires
-`REDIS_ALERTS` ``:versions``          zset    fingerprint -> ``as_of_ms * 8 + rank of the state``
-`REDIS_RECENT`                        stream  every ``cx.alerts`` object, the newest thousand or so
-`REDIS_WRITER` ``:`` writer           string  there as long as nobody emptied Redis
-====================================  ======  =========================================================
+While Redis is away nothing is lost but what goes beyond the bounds below. Once it is back, or was emptied or
+replaced, everything held is written again at once; and each partition of this worker is filled from its topics and
+tables (``fill``), because a worker holds in memory no more than it has seen itself. Keys: ``docs/read-model.md``.
 """
 
 from __future__ import annotations
@@ -24,87 +16,45 @@ import logging
 import time
 import uuid
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from stream import topics
+from stream.serving.connect import AWAY, WRONG_URL, address, kind, named, options
+from stream.serving.readmodel_scripts import REDIS_FILLED, REDIS_WRITER
+from stream.serving.readmodel_writes import (
+    CHUNK,
+    GONE,
+    Alert,
+    Held,
+    Profile,
+    Sample,
+    put_alerts,
+    put_metrics,
+    put_profiles,
+    put_samples,
+)
+from stream.serving.series import Sampler
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from pathlib import Path
+
     from stream.serving.metrics import Telemetry
 
 _logger = logging.getLogger(__name__)
-
-REDIS_METRICS_VERSIONS: Final = f"{topics.REDIS_METRICS}:versions"
-REDIS_ALERTS_VERSIONS: Final = f"{topics.REDIS_ALERTS}:versions"
-REDIS_WRITER: Final = "cx:readmodel:writer"
 
 _STATE_RANK = {"firing": 0, "amended": 1, "no_data": 2, "resolved": 3, "withdrawn": 4}
 _ENDED = ("resolved", "withdrawn")
 _KEEP_RECENT = 1_000  # entries of the stream
 _KEEP_ALERTS = 10_000  # fingerprints remembered; a customer's alerts never resolve, so they need a bound
-_CHUNK = 200  # entries per script call: keeps Redis responsive to others
+_KEEP_PROFILES = 50_000  # profiles waiting
+_KEEP_SAMPLES = 10_000  # slices' samples waiting
 _WRITER_SECONDS = 3_600
-
-# KEYS: values, versions. ARGV: (field, version, payload)*
-_PUT_METRICS = """
-local written = 0
-for i = 1, #ARGV, 3 do
-  local known = tonumber(redis.call('HGET', KEYS[2], ARGV[i]) or '-1')
-  if tonumber(ARGV[i + 1]) >= known then
-    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 2])
-    redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
-    written = written + 1
-  end
-end
-return written
-"""
-
-# KEYS: active, versions, recent.
-# ARGV: fingerprints kept, stream length, (fingerprint, version, ended, payload)*
-_PUT_ALERTS = """
-local written = 0
-for i = 3, #ARGV, 4 do
-  local known = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[i]) or '-1')
-  if tonumber(ARGV[i + 1]) > known then
-    redis.call('ZADD', KEYS[2], ARGV[i + 1], ARGV[i])
-    if ARGV[i + 2] == '1' then
-      redis.call('HDEL', KEYS[1], ARGV[i])
-    else
-      redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 3])
-    end
-    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[2], '*', 'alert', ARGV[i + 3])
-    written = written + 1
-  end
-end
-local beyond = redis.call('ZCARD', KEYS[2]) - tonumber(ARGV[1])
-if beyond > 0 then
-  for _, fingerprint in ipairs(redis.call('ZRANGE', KEYS[2], 0, beyond - 1)) do
-    redis.call('HDEL', KEYS[1], fingerprint)
-  end
-  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, beyond - 1)
-end
-return written
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    version: int
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Alert:
-    fingerprint: str
-    version: int
-    ended: bool
-    payload: bytes
 
 
 class ReadModel:
@@ -118,6 +68,13 @@ class ReadModel:
         interval: seconds between two writes.
         timeout: seconds an exchange with Redis may take before it counts as away.
         max_slices: slices held at most; beyond that the longest unchanged is let go.
+        max_profiles: profiles in Redis at most; beyond that the longest unchanged go.
+        max_series: slices with a history in Redis at most; likewise.
+        ca, cert, key: PEM files for ``rediss://``: authorities that are trusted, and what this client shows.
+
+    Attributes:
+        fill: called with a partition of this worker that Redis may not have all of; it offers all there is, and
+            returns once that is done. None: only what is held in memory is written again.
 
     Raises:
         ValueError: the URL is none; the message names the setting and holds nothing of the URL.
@@ -131,34 +88,39 @@ class ReadModel:
         interval: float = 0.1,
         timeout: float = 2.0,
         max_slices: int = 20_000,
+        max_profiles: int = 200_000,
+        max_series: int = 200,
+        ca: Path | None = None,
+        cert: Path | None = None,
+        key: Path | None = None,
     ) -> None:
         try:
             # Own retries only: redis-py's would hide a restart, after which everything is written again.
             self._redis: Redis = Redis.from_url(
-                url,
-                protocol=2,  # any Redis and any proxy; and its refusals read as what they are
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                retry=Retry(NoBackoff(), 0),
-                health_check_interval=0,
+                url, retry=Retry(NoBackoff(), 0), **options(timeout, ca, cert, key)
             )
         except ValueError:
-            raise ValueError(
-                "CX_REDIS_URL: not a Redis URL; allowed are redis://[user:password@]host:port/db, "
-                "rediss://… and unix://…"
-            ) from None
-        self.address = _address(self._redis)
+            raise ValueError(WRONG_URL) from None
+        self.address = address(self._redis)
+        self.fill: Callable[[int], Awaitable[None]] | None = None
         self._telemetry = telemetry
         self._interval = interval
         self._timeout = timeout
         self._max_slices = max_slices
         self._writer = f"{REDIS_WRITER}:{uuid.uuid4().hex}"
-        self._metrics: dict[str, _Held] = {}  # newest last
+        self._metrics: dict[str, Held] = {}  # newest last
         self._dirty: dict[str, None] = {}  # a set that keeps its order
-        self._active: dict[str, _Alert] = {}
-        self._recent: deque[_Alert] = deque(maxlen=_KEEP_RECENT)
+        self._active: dict[str, Alert] = {}
+        self._recent: deque[Alert] = deque(maxlen=_KEEP_RECENT)
         self._versions: dict[str, int] = {}  # fingerprint -> newest, the longest unchanged first
-        self._pending: dict[tuple[int, str], _Alert] = {}
+        self._pending: dict[tuple[int, str], Alert] = {}
+        self._max_profiles = max_profiles
+        self._profiles: dict[str, Profile] = {}  # waiting; the longest waiting first
+        self._max_series = max_series
+        self._sampler = Sampler(max_series)
+        self._samples: deque[Sample] = deque(maxlen=_KEEP_SAMPLES)
+        self._partitions: frozenset[int] = frozenset()
+        self._filling: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._trouble: str | None = "not connected yet"
         self._run_id: str | None = None
@@ -170,6 +132,8 @@ class ReadModel:
     def offer_metrics(self, slice_key: str, as_of_ms: int, final: bool, payload: bytes) -> None:
         """The newest ``cx.metrics`` value of a slice; one older than what is held is ignored."""
         version = as_of_ms * 2 + bool(final)
+        if final:
+            self.offer_history(slice_key, as_of_ms, payload)
         held = self._metrics.pop(slice_key, None)
         if held is not None and held.version > version:
             self._metrics[slice_key] = held
@@ -180,8 +144,34 @@ class ReadModel:
             if oldest in self._dirty:
                 del self._dirty[oldest]
                 self._telemetry.readmodel_error("overflow")
-        self._metrics[slice_key] = _Held(version, payload)
+        self._metrics[slice_key] = Held(version, payload)
         self._dirty[slice_key] = None
+
+    def offer_history(self, slice_key: str, as_of_ms: int, payload: bytes) -> None:
+        """A final ``cx.metrics`` value, for the series alone; in ascending order of time for each slice."""
+        if self._sampler.due(slice_key, as_of_ms):
+            self._samples.append(
+                Sample(slice_key, self._sampler.took(slice_key, as_of_ms), as_of_ms, payload)
+            )
+
+    def offer_profile(
+        self,
+        customer_id: str,
+        as_of_ms: int,
+        payload: bytes | None,
+        value_at_risk: float | None = None,
+        currency: str | None = None,
+    ) -> None:
+        """The newest ``cx.customers`` value of a customer; without a payload they are removed."""
+        if not self._max_profiles:
+            return
+        self._profiles.pop(customer_id, None)
+        if len(self._profiles) >= _KEEP_PROFILES:
+            del self._profiles[next(iter(self._profiles))]
+            self._telemetry.readmodel_error("overflow")
+        self._profiles[customer_id] = Profile(
+            as_of_ms, GONE if payload is None else payload, value_at_risk, currency
+        )
 
     def offer_alert(self, fingerprint: str, state: str, as_of_ms: int, payload: bytes) -> None:
         """A ``cx.alerts`` object as published; an unknown state counts as firing, a repeat as nothing."""
@@ -190,7 +180,7 @@ class ReadModel:
         self._versions[fingerprint] = max(known, version)
         if version <= known:
             return
-        alert = _Alert(fingerprint, version, state in _ENDED, payload)
+        alert = Alert(fingerprint, version, state in _ENDED, payload)
         if len(self._versions) > _KEEP_ALERTS:
             oldest = next(iter(self._versions))
             del self._versions[oldest]
@@ -204,6 +194,17 @@ class ReadModel:
             self._telemetry.readmodel_error("overflow")
         self._pending[version, fingerprint] = alert
 
+    def forget(self, about: Callable[[bytes], bool]) -> int:
+        """Let go of alerts that must not be written any more, by their payload; says how many."""
+        gone = {alert.fingerprint for alert in (*self._active.values(), *self._recent, *self._pending.values())
+                if about(alert.payload)}  # fmt: skip
+        for fingerprint in gone:
+            self._active.pop(fingerprint, None)
+            self._versions.pop(fingerprint, None)
+        self._pending = {at: alert for at, alert in self._pending.items() if alert.fingerprint not in gone}
+        self._recent = deque((a for a in self._recent if a.fingerprint not in gone), maxlen=_KEEP_RECENT)
+        return len(gone)
+
     def ready_check(self) -> tuple[bool, str]:
         """For `Health`: whether Redis answered last time, else why not and since when it is tried."""
         if self._trouble is None:
@@ -213,7 +214,25 @@ class ReadModel:
     @property
     def waiting(self) -> int:
         """Entries offered and not yet in Redis."""
-        return len(self._dirty) + len(self._pending)
+        return len(self._dirty) + len(self._pending) + len(self._profiles) + len(self._samples)
+
+    @property
+    def room(self) -> bool:
+        """Whether profiles can be offered without others being let go; whoever has many should wait for it."""
+        return len(self._profiles) < _KEEP_PROFILES // 2
+
+    def hold(self, partitions: Iterable[int]) -> None:
+        """Say which partitions this worker has now: those are filled where Redis does not have them."""
+        self._partitions = frozenset(partitions)
+
+    async def customer_ids(self) -> AsyncIterator[str]:
+        """Everybody whose profile is in Redis; in no order, some perhaps twice.
+
+        Raises:
+            redis.RedisError, OSError, TimeoutError: Redis is away.
+        """
+        async for each, _ in self._redis.hscan_iter(topics.REDIS_CUSTOMERS, count=CHUNK):
+            yield each.decode()
 
     # -- the task --------------------------------------------------------------------------------------
 
@@ -225,6 +244,9 @@ class ReadModel:
     async def stop(self) -> None:
         """Write what is left, if Redis answers, and close; never longer than about the time-out."""
         task, self._task = self._task, None
+        if self._filling is not None:
+            self._filling.cancel()
+            await asyncio.gather(self._filling, return_exceptions=True)
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -233,8 +255,8 @@ class ReadModel:
                     async with asyncio.timeout(self._timeout):
                         await self._write()
                         await self._redis.delete(self._writer)
-                except (exceptions.RedisError, OSError, TimeoutError) as error:
-                    _logger.warning("read model: the last writes did not reach Redis: %s", _named(error))
+                except AWAY as error:
+                    _logger.warning("read model: the last writes did not reach Redis: %s", named(error))
         await self._redis.aclose()
 
     async def _run(self) -> None:
@@ -243,7 +265,7 @@ class ReadModel:
             try:
                 await self._check()
                 await self._write()
-            except (exceptions.RedisError, OSError, TimeoutError) as error:
+            except AWAY as error:
                 self._went(error)
                 pause = min(max(pause, 0.1) * 2, 5.0)
             except Exception as error:  # the stream must go on whatever happens here
@@ -267,6 +289,32 @@ class ReadModel:
             self._write_all_again()
         self._run_id = run_id
         self._checked = now
+        await self._fill_missing(run_id)
+
+    async def _fill_missing(self, run_id: str) -> None:
+        """Let partitions be filled that this Redis was not filled with, or not since it was started or emptied."""
+        partitions = sorted(self._partitions)
+        if self.fill is None or not partitions or (self._filling is not None and not self._filling.done()):
+            return
+        marks = await self._redis.hmget(REDIS_FILLED, [str(each) for each in partitions])
+        missing = [p for p, mark in zip(partitions, marks, strict=True) if mark != run_id.encode()]
+        if missing:
+            self._filling = asyncio.create_task(self._fill_with(missing, run_id), name="cx-readmodel-fill")
+
+    async def _fill_with(self, partitions: list[int], run_id: str) -> None:
+        try:
+            for partition in partitions:
+                if self.fill is not None and partition in self._partitions:
+                    await self.fill(partition)
+                    while self.waiting:
+                        await asyncio.sleep(self._interval)
+                    if partition in self._partitions:
+                        await self._redis.hset(REDIS_FILLED, str(partition), run_id)
+        except AWAY as error:
+            _logger.warning("read model: filling %s is tried again: %s", self.address, named(error))
+        except Exception:  # the stream must go on whatever happens here
+            _logger.exception("read model: filling is tried again")
+            await asyncio.sleep(5.0)
 
     def _write_all_again(self) -> None:
         self._dirty = dict.fromkeys(self._metrics)
@@ -276,23 +324,18 @@ class ReadModel:
 
     async def _write(self) -> None:
         """Send everything waiting, in pipelines; what is replaced meanwhile stays waiting."""
-        while self._dirty or self._pending:
-            keys = list(islice(self._dirty, _CHUNK * 5))
+        while self.waiting:
+            keys = list(islice(self._dirty, CHUNK * 5))
             batch = [(key, self._metrics[key]) for key in keys]
-            alerts = list(islice(self._pending.values(), _CHUNK * 5))
+            alerts = list(islice(self._pending.values(), CHUNK * 5))
+            profiles = list(islice(self._profiles.items(), CHUNK * 5))
+            samples = list(islice(self._samples, CHUNK))
             pipeline = self._redis.pipeline(transaction=False)
-            for start in range(0, len(batch), _CHUNK):
-                put: list[str | bytes | int] = []
-                for key, held in batch[start : start + _CHUNK]:
-                    put += (key, held.version, held.payload)
-                pipeline.eval(_PUT_METRICS, 2, topics.REDIS_METRICS, REDIS_METRICS_VERSIONS, *put)
-            for start in range(0, len(alerts), _CHUNK):
-                put = [_KEEP_ALERTS, _KEEP_RECENT]
-                for alert in alerts[start : start + _CHUNK]:
-                    put += (alert.fingerprint, alert.version, int(alert.ended), alert.payload)
-                pipeline.eval(
-                    _PUT_ALERTS, 3, topics.REDIS_ALERTS, REDIS_ALERTS_VERSIONS, topics.REDIS_RECENT, *put
-                )
+            put_metrics(pipeline, batch)
+            put_alerts(pipeline, alerts, _KEEP_ALERTS, _KEEP_RECENT)
+            put_profiles(pipeline, profiles, self._max_profiles)
+            for _ in range(put_samples(pipeline, samples, self._max_series)):
+                self._telemetry.readmodel_error("refused")
             # Not raised by redis-py, which would put the command with its values into the message.
             for result in await pipeline.execute(raise_on_error=False):
                 if isinstance(result, Exception):
@@ -302,8 +345,19 @@ class ReadModel:
                     self._dirty.pop(key, None)
             for alert in alerts:
                 self._pending.pop((alert.version, alert.fingerprint), None)
-            self._telemetry.readmodel_written("metrics", len(batch))
-            self._telemetry.readmodel_written("alerts", len(alerts))
+            for name, profile in profiles:
+                if self._profiles.get(name) is profile:
+                    del self._profiles[name]
+            for sample in samples:
+                if self._samples and self._samples[0] is sample:
+                    self._samples.popleft()
+            for word, n in (
+                ("metrics", len(batch)),
+                ("alerts", len(alerts)),
+                ("profiles", len(profiles)),
+                ("samples", len(samples)),
+            ):
+                self._telemetry.readmodel_written(word, n)
 
     def _answered(self) -> None:
         if self._trouble is not None:
@@ -312,7 +366,7 @@ class ReadModel:
             self._telemetry.readmodel_up(up=True)
 
     def _went(self, error: Exception) -> None:
-        reason = _named(error)
+        reason = named(error)
         if self._trouble is None or self._trouble == "not connected yet":
             _logger.warning(
                 "read model: %s is away (%s); the streams go on, writing is tried again",
@@ -321,28 +375,4 @@ class ReadModel:
             )
         self._trouble = reason
         self._telemetry.readmodel_up(up=False)
-        self._telemetry.readmodel_error(_kind(error))
-
-
-def _kind(error: Exception) -> str:
-    if isinstance(error, (exceptions.TimeoutError, TimeoutError)):
-        return "timeout"
-    if isinstance(error, (exceptions.ConnectionError, OSError)):
-        return "connection"
-    return "refused"
-
-
-def _named(error: Exception) -> str:
-    """A reason people can read; Redis' own texts hold neither passwords nor data, but may be long."""
-    if isinstance(error, (exceptions.TimeoutError, TimeoutError)):
-        return "no answer in time"
-    text = str(error).strip().split("\n")[0][:200]
-    return text or type(error).__name__
-
-
-def _address(redis: Redis) -> str:
-    """Where Redis is, without user and password."""
-    at = redis.connection_pool.connection_kwargs
-    if path := at.get("path"):
-        return f"redis at {path}"
-    return f"redis at {at.get('host', 'localhost')}:{at.get('port', 6379)}/{at.get('db', 0)}"
+        self._telemetry.readmodel_error(kind(error))

@@ -1,0 +1,317 @@
+"""Rewrites the logs without people who were erased: what stays is appended again, and what was before it goes.
+
+Of a partition that names them, in this order, so that a process that ends anywhere can be followed by another:
+
+1. A mark says where the log ends: all up to there has been worked on.
+2. Two spacers make the broker begin a new file. What stays is appended behind them, each record with its own
+   timestamp and the header ``cx-rewrite``. What others wrote meanwhile is told from copies by that header, and is
+   copied as well, behind the rest.
+3. A mark says where the copies begin and where each consumer group goes on.
+4. The beginning of the log is moved to the copies, and the groups to their places.
+
+Before 3 nothing is lost by beginning anew, for the originals are there; after it 4 can be done again.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from schemas.erasure import RewriteMark, RewritePart
+from stream import topics
+from stream.privacy.concerns import NAMING, Concerns
+from stream.privacy.entries import Entry, Refused, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from stream.privacy.broker import Broker
+    from stream.privacy.register import Register
+    from stream.settings import Settings
+
+HEADER: Final = "cx-rewrite"
+_ATTEMPTS: Final = 3
+_STEP_MS: Final = (
+    2  # a file is begun where timestamps differ by more than segment.ms, which is 1 for the time
+)
+#: For the time of the rewrite: nothing else is deleted meanwhile, so that sizes say what is gone.
+KEPT: Final = {"retention.ms": "-1", "retention.bytes": "-1", "file.delete.delay.ms": "1000"}
+_NEW_FILES: Final = {"segment.ms": "1"}
+_DAY_S: Final = 86_400
+_DELETED: Final = (*topics.INPUTS, topics.ACTIONS, topics.ALERTS, topics.DEADLETTERS)
+
+
+class Look(NamedTuple):
+    """What was found in a log."""
+
+    source: Source
+    end: int
+    goes: int
+    stays: int
+    newest_ms: int
+
+
+class Rewriting:
+    """A rewrite of the logs.
+
+    Args:
+        broker: whose logs.
+        settings: of the deployment.
+        register: what is on ``cx.erasures``.
+        say: told what is being done, in words for people.
+    """
+
+    def __init__(
+        self, broker: Broker, settings: Settings, register: Register, say: Callable[[str], None]
+    ) -> None:
+        self._broker = broker
+        self._settings = settings
+        self._register = register
+        self._say = say
+        self.concerns = Concerns(register.erasures)
+
+    # -- before anything is changed ------------------------------------------------------------------------
+
+    def begin(self) -> bool:
+        """Put the mark there, so that no worker starts, and make sure that none runs; True: it was not there yet.
+
+        Raises:
+            Refused: workers run. The mark is taken away again, unless it was there before.
+        """
+        fresh = self._register.mark is None
+        if fresh:
+            run = secrets.token_hex(4)
+            self._register.begin(RewriteMark(run=run, started_at=round(time.time() * 1000)))  # type: ignore[arg-type]
+        members = self._broker.members(self._settings.app_id)
+        if members:
+            if fresh:
+                self._register.over()
+            many = "workers run" if members != 1 else "a worker runs"
+            raise Refused(
+                f"{many} (group {self._settings.app_id}): stop workers and producers, then run it again. "
+                "Without --rewrite it can be done while they run"
+            )
+        return fresh
+
+    def look(self) -> list[Look]:
+        """Go through all logs that name people, once.
+
+        Raises:
+            Refused: not all that is to be rewritten was worked on. Nothing has been changed.
+        """
+        found = []
+        for source in self._broker.sources(NAMING):
+            begin, end = self._broker.span(source)
+            goes = stays = 0
+            newest_ms = 0
+            for entry in self._broker.read(source, begin, end):
+                newest_ms = max(newest_ms, entry.timestamp)
+                if self.concerns.goes(source, entry):
+                    goes += 1
+                else:
+                    stays += 1
+            found.append(Look(source, end, goes, stays, newest_ms))
+        return found
+
+    def check_own(self) -> None:
+        """Make sure that all that may be rewritten was worked on.
+
+        Raises:
+            Refused: it was not.
+        """
+        sources = self._broker.sources(NAMING)
+        places = self._broker.committed(self._settings.app_id, sources)
+        for source in sources:
+            part = self._register.parts.get(source)
+            if part is not None and part.state == "copied":
+                continue
+            begin, end = self._broker.span(source)
+            wanted = end if part is None else part.end
+            place = places.get(source)
+            if place is None:
+                if source.topic in topics.INPUTS and begin < end and self._has_state():
+                    raise Refused(
+                        f"{source}: the tables have state, and the group {self._settings.app_id} has no place in "
+                        "it. Start the workers until all is worked on, stop them, and run it again"
+                    )
+            elif place != wanted:
+                raise Refused(
+                    f"{source}: {wanted - place} records are not worked on yet. Start the workers until none are "
+                    "left, stop them, and run it again"
+                )
+
+    def check_others(self, looks: Iterable[Look]) -> None:
+        """Make sure that nobody's place in what is to be rewritten is lost.
+
+        Raises:
+            Refused: a group that has one is not empty.
+        """
+        todo = [look.source for look in looks if look.goes]
+        for group in self._broker.groups() if todo else ():
+            if group == self._settings.app_id:
+                continue
+            places = self._broker.committed(group, todo)
+            if places and self._broker.members(group):
+                raise Refused(
+                    f"the consumer group {group} reads {min(places).topic}: its place would be lost. Stop it, and "
+                    "run it again"
+                )
+
+    def to_clean(self, sources: Iterable[Source]) -> None:
+        """Note which compacted topics have to be cleaned, before anything is deleted there."""
+        mark = self._register.mark
+        assert mark is not None  # noqa: S101 - ``begin`` comes first
+        names = dict.fromkeys([*mark.clean, *map(str, sources)])
+        self._register.begin(mark.model_copy(update={"clean": list(names)}))
+
+    def _has_state(self) -> bool:
+        changelogs = [topics.changelog(self._settings.app_id, topics.CUSTOMERS_TABLE)]
+        return any(begin < end for begin, end in map(self._broker.span, self._broker.sources(changelogs)))
+
+    # -- rewriting -----------------------------------------------------------------------------------------
+
+    def rewrite(self, looks: Iterable[Look]) -> None:
+        """Rewrite the logs in which someone goes, and finish those that were begun before."""
+        by_topic: dict[str, list[Look]] = {}
+        for look in looks:
+            if look.goes or look.source in self._register.parts:
+                by_topic.setdefault(look.source.topic, []).append(look)
+        for topic in _DELETED:  # actions before the alerts by which they are known
+            if topic in by_topic:
+                self._topic(topic, by_topic[topic])
+
+    def lower(self, topic: str, values: Mapping[str, str]) -> None:
+        """Set a topic's settings for the time of the rewrite, its own being kept in the mark."""
+        mark = self._register.mark
+        assert mark is not None  # noqa: S101 - ``begin`` comes first
+        kept = dict(mark.configs.get(topic, {}))
+        held = self._broker.configs([topic])[topic]
+        for name in values.keys() - kept.keys():
+            value, own = held[name]
+            kept[name] = value if own else None
+        self._register.begin(mark.model_copy(update={"configs": {**mark.configs, topic: kept}}))
+        self._broker.configure(topic, values)
+
+    def restore(self) -> None:
+        """Put settings back as they were."""
+        mark = self._register.mark
+        for topic, kept in ({} if mark is None else mark.configs).items():
+            if self._broker.sources([topic]):
+                self._broker.configure(topic, kept)
+
+    def _topic(self, topic: str, looks: list[Look]) -> None:
+        self._say(f"{topic}: {sum(look.goes for look in looks)} records go, in {len(looks)} partitions")
+        self.lower(topic, KEPT)
+        register = self._register
+        left = []
+        for look in looks:
+            part = register.parts.get(look.source)
+            if part is None:
+                register.part(look.source, RewritePart(state="copying", end=look.end))
+                left.append(look)
+            elif part.state == "copying":
+                left.append(look)
+        for _ in range(_ATTEMPTS):
+            places = self._spaced(topic, left)
+            left = [look for look in left if not self._copied(look.source, *places[look.source])]
+            if not left:
+                break
+        else:
+            raise Refused(
+                f"{left[0].source}: someone writes to it all the time. Stop all producers and run it again: it "
+                "goes on"
+            )
+        for look in looks:
+            self._cut(look.source)
+
+    def _spaced(self, topic: str, looks: list[Look]) -> dict[Source, tuple[int, int]]:
+        """Let copies begin in files of their own; returns where, and how large each log was before."""
+        if not looks:
+            return {}
+        found = {}
+        self.lower(topic, _NEW_FILES)
+        for look in looks:
+            size = self._size(look.source)
+            for number in (1, 2):  # the second makes sure, should the first have come before the setting
+                spacer = Entry(0, look.newest_ms + number * _STEP_MS, None, None, self._header())
+                place = self._broker.append_one(look.source, spacer)
+            found[look.source] = (place + 1, size)
+        mark = self._register.mark
+        assert mark is not None  # noqa: S101 - ``lower`` wrote it
+        own = {name: mark.configs[topic][name] for name in _NEW_FILES}
+        self._broker.configure(topic, own)
+        return found
+
+    def _copied(self, source: Source, begin: int, size: int) -> bool:
+        """Append what stays; False where others wrote in between, so that it has to be done again."""
+        part = self._register.parts[source]
+        groups = self._places(source)
+        moves: dict[str, int] = {}
+
+        def placed(offset: int, new: int) -> None:
+            for group, place in groups.items():
+                if group not in moves and offset >= place:
+                    moves[group] = new
+
+        count = self._broker.append(source, self._stays(source, part.end, begin), placed)
+        after = begin + count
+        if self._broker.span(source)[1] != after:
+            return False
+        targets = {group: moves.get(group, after) for group in groups}
+        left = max(self._size(source) - size, 0)
+        done = RewritePart(state="copied", end=part.end, begin=begin, moves=targets, bytes=left)
+        self._register.part(source, done)
+        return True
+
+    def _stays(self, source: Source, processed: int, end: int) -> Iterator[Entry]:
+        """What stays of the originals, and after it what others have written since."""
+        header = self._header()
+        begin = self._broker.span(source)[0]
+        oldest_ms = self._oldest_ms(source.topic)
+        for entry in self._broker.read(source, begin, end):
+            if entry.offset >= processed and header[0] in entry.headers:
+                continue  # a copy or a spacer of a run that was cut short
+            if 0 <= entry.timestamp < oldest_ms or self.concerns.goes(source, entry):
+                continue
+            headers = [each for each in entry.headers if each[0] != HEADER]
+            yield entry._replace(headers=[*headers, *header])
+
+    def _cut(self, source: Source) -> None:
+        part = self._register.parts[source]
+        self._broker.delete_before(source, part.begin)
+        for group, place in part.moves.items():
+            if self._broker.committed(group, [source]).get(source, -1) < place:
+                self._broker.commit(group, source, place)
+
+    def _places(self, source: Source) -> dict[str, int]:
+        found = {}
+        for group in self._broker.groups():
+            place = self._broker.committed(group, [source]).get(source)
+            if place is not None:
+                found[group] = place
+        return found
+
+    def _oldest_ms(self, topic: str) -> float:
+        """What is older than this is past its retention, and would only live on in a new file."""
+        mark = self._register.mark
+        own = None if mark is None else mark.configs.get(topic, {}).get("retention.ms")
+        if own is None or int(own) < 0:
+            return 0
+        return time.time() * 1000 - int(own)
+
+    def _header(self) -> list[tuple[str, str | bytes | None]]:
+        mark = self._register.mark
+        assert mark is not None  # noqa: S101 - ``begin`` comes first
+        return [(HEADER, mark.run.encode())]
+
+    def _size(self, source: Source) -> int:
+        return max(self._broker.sizes([source.topic]).get(source, [0]))
+
+    # -- until it is gone ----------------------------------------------------------------------------------
+
+    def gone(self) -> bool:
+        """Whether the brokers have removed the old files; their sizes say so."""
+        parts = self._register.parts
+        held = self._broker.sizes({source.topic for source in parts})
+        return all(size <= part.bytes for source, part in parts.items() for size in held.get(source, [0]))
