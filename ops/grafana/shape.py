@@ -63,12 +63,10 @@ def line(title: str, about: str, *queries: Query, **more: Any) -> Panel:
     return Panel(title, about, queries, **more)
 
 
-def rate(what: str, by: str = "") -> str:
+def rate(counter: str, by: str = "") -> str:
     """The summed rate of a counter over the workers that are looked at."""
-    name, _, matchers = what.partition("{")
-    inside = "".join([f", {matchers.rstrip('}')}" if matchers else ""])
     grouped = f" by ({by})" if by else ""
-    return f'sum{grouped} (rate({name}{{job=~"$job"{inside}}}[$__rate_interval]))'
+    return f'sum{grouped} (rate({counter}{{job=~"$job"}}[$__rate_interval]))'
 
 
 def quantile(q: float, histogram: str, by: str) -> str:

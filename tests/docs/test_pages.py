@@ -57,7 +57,10 @@ def test_the_words_are_plain(page: Path) -> None:
 
 def test_every_page_is_on_the_map() -> None:
     """The map of the documentation, or a map it names, leads to every page."""
-    maps = [ROOT / "docs" / "index.md", ROOT / "docs" / "decisions" / "README.md"]
+    maps = [
+        ROOT / "docs" / "index.md",
+        *(ROOT / "docs" / each / "README.md" for each in ("decisions", "runbooks")),
+    ]
     linked = {
         (page.parent / link.partition("#")[0]).resolve()
         for page in maps
