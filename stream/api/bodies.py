@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from stream.api.problems import Failed
@@ -16,6 +18,8 @@ PIECE_SECONDS: Final = 10.0
 WHOLE_SECONDS: Final = 60.0
 """All of it must."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_LET_OUT_BYTES: Final = 64 * 1024 * 1024
+_LET_OUT_SECONDS: Final = 5.0
 _ALL_BYTES: Final = 256 * 1024 * 1024
 
 
@@ -54,7 +58,7 @@ class Body:
         length: of ``Content-Length``; None where there is none.
 
     Raises:
-        Failed: it is encoded in another way than by gzip, or too large already.
+        Failed: it is encoded in another way than by gzip.
     """
 
     def __init__(self, room: Room, most: int, encoding: str, length: int | None) -> None:
@@ -65,11 +69,11 @@ class Body:
                 "of content encodings only gzip is taken",
                 headers={"Accept-Encoding": "gzip"},
             )
-        if length is not None and length > most:
-            raise _too_large(most)
+        self._length = length or 0
         self._room = room
         self._most = most
         self._packed = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
+        self._whole = False
         self._came = 0
         self._held = 0
         self._pieces: list[bytes] = []
@@ -82,12 +86,22 @@ class Body:
             Gone: nobody is there any more.
         """
         try:
+            if self._length > self._most:
+                raise _too_large(self._most)
+            return await self._read(receive)
+        except Failed as failed:
+            if failed.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                await self._let_out(receive)
+            raise
+
+    async def _read(self, receive: Receive) -> bytes:
+        try:
             async with asyncio.timeout(WHOLE_SECONDS):
                 while True:
                     async with asyncio.timeout(PIECE_SECONDS):
                         message = await receive()
                     self._take(message)
-                    if not message.get("more_body", False):
+                    if self._whole:
                         break
         except TimeoutError:
             raise Failed(
@@ -103,10 +117,22 @@ class Body:
         held, self._held = self._held, 0
         self._room.give(held)
 
+    async def _let_out(self, receive: Receive) -> None:
+        """Take a little more in, unread: else a client that still sends never hears why."""
+        self.close()
+        left = _LET_OUT_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LET_OUT_SECONDS):
+                while left > 0 and not self._whole:
+                    message = await receive()
+                    self._whole = not message.get("more_body", False)  # or nobody is there any more
+                    left -= len(message.get("body", b""))
+
     def _take(self, message: Message) -> None:
         if message["type"] == "http.disconnect":
             raise Gone
         piece: bytes = message.get("body", b"")
+        self._whole = not message.get("more_body", False)
         self._came += len(piece)
         if self._came > self._most:
             raise _too_large(self._most)
@@ -134,5 +160,5 @@ class Body:
 
 
 def _too_large(most: int) -> Failed:
-    # The rest of it is not read: the connection is of no more use.
+    # Not all of it is read: the connection is of no more use.
     return Failed(413, "too-large", f"at most {most} bytes, unpacked or not", headers={"Connection": "close"})

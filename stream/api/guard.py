@@ -49,6 +49,7 @@ _GUARDED: Final = ("/v1/", "/metrics", "/openapi.json")
 _GUESSES: Final = (1.0, 10.0)
 _CALLER: Final = "cx.caller"
 _DIGITS: Final = 18
+_HEAD_BYTES: Final = 32 * 1024
 
 
 class Guard:
@@ -111,6 +112,8 @@ class Guard:
             self._telemetry.request(route, scope["method"], status, time.perf_counter() - began)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > _HEAD_BYTES:
+            raise Failed(431, "too-large", f"the head of a request has at most {_HEAD_BYTES} bytes")
         headers = Headers(scope=scope)
         caller = self._caller(scope, headers)
         scope[_CALLER] = caller

@@ -39,6 +39,7 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """The clock starts with the connection."""
         super().connection_made(transport)
+        self.access_log = False  # paths hold ids of customers, however logging is set up
         self._expect()
 
     def data_received(self, data: bytes) -> None:
@@ -108,7 +109,7 @@ def server_of(settings: Settings) -> uvicorn.Server:
         loop="asyncio",
         lifespan="on",
         log_config=None,
-        access_log=False,  # paths hold ids of customers
+        access_log=False,
         server_header=False,
         date_header=True,
         proxy_headers=False,
