@@ -25,7 +25,7 @@ from stream.brokers.security import aiokafka_security, faust_security
 from stream.customers import stamp_of as customer_stamp
 from stream.delivery.loading import load_delivery
 from stream.deployment import load_book, pipeline_config
-from stream.engine import BatchApp
+from stream.engine import BatchApp, Format, NewerFormat
 from stream.feeds import Feeds
 from stream.privacy.feed import REWRITING, ErasureFeed
 from stream.serving import Health, OpsServer, ReadModel, Telemetry
@@ -80,6 +80,7 @@ class Worker:
             max_batch_records=settings.max_batch_records,
             stall_after_s=settings.stall_after_ms / 1000,
             own_process=own_process,
+            formats={name: Format() for name in topics.BETWEEN},
             broker_commit_interval=settings.commit_interval_ms / 1000,
             broker_session_timeout=SESSION_TIMEOUT_S,
             broker_heartbeat_interval=HEARTBEAT_S,
@@ -214,7 +215,7 @@ class Worker:
         self._stop.set()
 
     async def run(self) -> int:
-        """Run until told to stop; returns the exit code.
+        """Run until told to stop; returns the exit code: 0 in good order, 1 after a crash, 2 for newer state.
 
         Raises:
             LayoutWrong: the topics on the broker are not as they must be.
@@ -261,7 +262,8 @@ class Worker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(30):
                     await app.stop()
-        return 1 if failed else 0
+        # State of a newer version: starting this one again does not help.
+        return 2 if isinstance(app.crash_reason, NewerFormat) else int(failed)
 
     async def _broker_ready(self) -> bool:
         """Wait for the broker, check the topics and read the feeds; False when told to stop meanwhile."""

@@ -27,6 +27,7 @@ PARTIALS: Final = "cx.partials"
 CLAIMS: Final = "cx.claims"
 REDRIVES: Final = "cx.redrives"  # deliveries that are to be tried again, from the command line
 EXAMPLES: Final = "cx.examples"  # what models are fitted to and learn from; nobody is named in them
+BETWEEN: Final = (PARTIALS, CLAIMS, EXAMPLES)  # nobody else writes these: records have a format
 
 # Outputs
 METRICS: Final = "cx.metrics"
@@ -46,7 +47,11 @@ DELIVERIES_TABLE: Final = "deliveries"
 # Redis keys of the read model
 REDIS_METRICS: Final = "cx:metrics"  # hash: slice key -> newest cx.metrics object
 REDIS_ALERTS: Final = "cx:alerts:active"  # hash: fingerprint -> newest firing cx.alerts object
+REDIS_ENDED: Final = "cx:alerts:ended"  # hash: fingerprint -> newest cx.alerts object of one that is over
 REDIS_RECENT: Final = "cx:alerts:recent"  # stream of bounded length: every cx.alerts object
+REDIS_CUSTOMERS: Final = "cx:customers"  # hash: customer id -> newest cx.customers object
+REDIS_AT_RISK: Final = "cx:customers:at_risk"  # and a currency: sorted set: customer id by value at risk
+REDIS_SERIES: Final = "cx:series"  # and a slice: hash: metric and window -> final values over time
 
 
 def changelog(app_id: str, table: str) -> str:
