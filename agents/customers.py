@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,18 @@ if TYPE_CHECKING:
     from stream.measures import Mark, Partial
     from stream.pipeline import CustomersChanges, DeadLetter
 
+logger = logging.getLogger(__name__)
+
 #: Rounds of a partition begin at most this often: a customer's alert waits half of it on average.
 PACE_S = 0.01
 
 #: While events of one topic wait for the other, what there is to wait for is looked at this often.
 LOOK_AGAIN_S = 0.01
+
+#: Versions of models are waited for so long: as a share of the time after which the worker counts as stalled, and
+#: where half of the room for records is taken, in seconds.
+PATIENCE = 0.75
+PRESSED_S = 10.0
 
 
 class CustomersAgent:
@@ -48,8 +56,10 @@ class CustomersAgent:
         context.feeds.on_silences.append(self._silence)
         self._parts: dict[int, CustomersPartition] = {}
         self._kept: dict[int, list[Batch]] = {}
+        self._blocked_at: dict[int, float] = {}
         self._live: set[tuple[str, int]] = set()
         self._much = context.settings.max_batch_records
+        self._stall_after_s = context.settings.stall_after_ms / 1000
         self._active_at: dict[tuple[str, int], float] = {}
         self._idle: set[tuple[str, int]] = set()
         self.forgetting = Forgetting(context, customers, panes)
@@ -59,6 +69,7 @@ class CustomersAgent:
         """Tables are complete for a new assignment: start from them."""
         self._parts.clear()
         self._kept.clear()
+        self._blocked_at.clear()
         self._live.clear()
         self._active_at.clear()
         self._idle.clear()
@@ -88,6 +99,7 @@ class CustomersAgent:
         held = [*self._kept.pop(partition, []), *batches]
         part = self._part(partition)
         await self.forgetting.carry_out(partition, part)
+        self._lose_patience(partition, part)
         changes = part.run(
             [(batch.topic, batch.records) for batch in batches], self._waiting(partition, held)
         )
@@ -96,6 +108,7 @@ class CustomersAgent:
             context.publish_alerts(changes.claims),
             context.publish_decisions(changes.decided),
             context.publish(topics.DEADLETTERS, [_dead(d, partition) for d in changes.deadletters]),
+            context.publish(topics.EXAMPLES, [Outgoing(None, each, (), 0) for each in changes.examples]),
             context.publish(topics.PARTIALS, self._partials(changes.partials, changes.marks)),
         )
         await self._customers.write(partition, changes.customers)
@@ -165,6 +178,32 @@ class CustomersAgent:
             part = self._parts.get(partition)
             if (part is not None and part.tick(now_ms)) or self.forgetting.behind(partition):
                 self.lanes.poke(partition)
+            if part is not None and self._silent(partition):
+                await context.publish(
+                    topics.EXAMPLES, [Outgoing(None, each, (), 0) for each in part.late(now_ms)]
+                )
+
+    def _silent(self, partition: int) -> bool:
+        return all(
+            (topic, partition) in self._idle and self._context.app.caught_up(topic, partition)
+            for topic in topics.INPUTS
+        )
+
+    def _lose_patience(self, partition: int, part: CustomersPartition) -> None:
+        """Versions of models that do not come must not keep alerts back for long."""
+        if not part.blocked:
+            self._blocked_at.pop(partition, None)
+            return
+        waited_s = monotonic() - self._blocked_at.setdefault(partition, monotonic())
+        if waited_s > (PRESSED_S if self._context.app.pressed else self._stall_after_s * PATIENCE):
+            part.waive()
+            self._context.telemetry.models_not_awaited()
+            logger.warning(
+                "partition %d goes on without the newest versions of models, after %.0f s: they hold there from "
+                "when they come, and a replay may tell otherwise",
+                partition,
+                waited_s,
+            )
 
     def _swap(self, book: RuleBook, from_ms: int) -> None:
         """Other rules are to judge from a moment on."""
@@ -186,6 +225,7 @@ class CustomersAgent:
                 self._customers.partition(partition),
                 self._panes.partition(partition),
                 erasures=None if self._context.erasures is None else self._context.erasures.erasures,
+                models=self._context.feeds.models,
             )
             for from_ms, rules in sorted(self._versions.items()):
                 part.swap(rules, from_ms)

@@ -90,5 +90,7 @@ def pipeline_config(settings: Settings, book: RuleBook) -> PipelineConfig:
             dedup_horizon_ms=settings.dedup_horizon_ms, dedup_per_customer=settings.dedup_per_customer
         ),
         confidence=settings.confidence,
+        models_every_ms=settings.models_every_ms,
+        models_sample=settings.models_sample,
         declared=book.declared,
     )

@@ -85,7 +85,7 @@ def verdicts(found: Feeds) -> dict[tuple[str, str], float]:
     counted = {}
     for family in found._telemetry.registry.collect():
         for sample in family.samples:
-            if sample.name == "cx_feed_records_total":
+            if sample.name == "cx_feed_records_total" and sample.value:
                 counted[sample.labels["topic"], sample.labels["verdict"]] = sample.value
     return counted
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from stream.pipeline.changes import DeadLetter
 
 
+#: Days with purchases held of a customer: all of them, for a file may be in any order.
+_ALL_DAYS: Final = 1_000_000
 _FOREVER_MS: Final = 2**60
 
 
@@ -49,7 +51,7 @@ class Base(Intake[SourcePanes]):
             config,
             groupings=Groupings((), config.groupings.max_members),
             panes=replace_struct(config.panes, max_ahead_ms=0, late_horizon_ms=_FOREVER_MS),
-            customers=replace_struct(config.customers, profile=True),
+            customers=replace_struct(config.customers, profile=True, max_purchase_days=_ALL_DAYS),
             declared=replace(
                 config.declared, metrics=(), goals=(), experiments=(), drivers=None, at_risk=False
             ),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 BGNBD: Final = "bgnbd"
 GAMMA_GAMMA: Final = "gamma_gamma"
 CHURN: Final = "churn"
+#: Of the versions of a moment this one is published last: whoever has it has all.
+LAST: Final = BGNBD
 #: Model -> parameters that a version of it has.
 PARAMETERS: Final[dict[str, tuple[str, ...]]] = {
     BGNBD: ("r", "alpha", "a", "b"),
@@ -64,7 +66,8 @@ class Models:
         """
         config_with(self._declared, name, parameters)
         self._versions[from_ms, name] = parameters
-        self.known_ms = max(self.known_ms, as_of_ms)
+        if name == LAST:
+            self.known_ms = max(self.known_ms, as_of_ms)
         self._rebuild()
 
     def drop(self, name: str, from_ms: int) -> None:

@@ -55,7 +55,7 @@ SIGNALS: Final[dict[str, str]] = {
     "days_since_ces": "days since the newest ces reply",
     "churn_probability": "0..1: with a contract as learned from cancellations, else by a declared prior",
     "p_alive": "probability that the customer still buys; 1 as long as there was one purchase only",
-    "expected_purchases": "purchases expected within the next 39 weeks",
+    "expected_purchases": "days with purchases expected within the next 39 weeks",
     "expected_value": "money expected from them, in the currency of spend",
 }
 
@@ -245,7 +245,7 @@ def _put_value(out: Signals, c: Customer, now_ms: int, config: CustomerConfig) -
     if c.last_purchase_ms is None or c.first_purchase_ms is None:
         return
     model = config.value
-    n = c.purchases
+    n = c.purchase_days
     recency = (c.last_purchase_ms - c.first_purchase_ms) / WEEK_MS
     age = (now_ms - c.first_purchase_ms) / WEEK_MS
     out["p_alive"] = p_alive(model, n - 1, recency, age)

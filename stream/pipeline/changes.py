@@ -38,6 +38,8 @@ class PipelineConfig:
         topics: the input topics, in the order of their codes ``t`` and ``r``.
         partitions: of each input topic.
         confidence: of published intervals.
+        models_every_ms: event time between samples of customers for models; 0: none.
+        models_sample: customers in such a sample, over all partitions.
         declared: the metrics, windows, journeys and the like.
     """
 
@@ -48,6 +50,8 @@ class PipelineConfig:
     panes: PaneConfig = field(default_factory=PaneConfig)
     customers: CustomerConfig = field(default_factory=CustomerConfig)
     confidence: float = 0.95
+    models_every_ms: int = 0
+    models_sample: int = 20_000
     declared: Declarations = field(default_factory=Declarations)
 
     @property
@@ -70,7 +74,7 @@ class DeadLetter:
 class CustomersChanges:
     """What a batch came to, in the order in which it is made durable.
 
-    First ``deadletters``, ``claims``, ``partials`` and then ``marks`` are published and awaited; then
+    First ``deadletters``, ``claims``, ``examples``, ``partials`` and then ``marks`` are published, awaited; then
     ``customers`` are written and awaited; then ``cells`` and, after them in the same log, ``sources``. So a
     customer that is durable may be ahead of its panes, never behind: a replay asks it what became of each
     record. The counters are for telling: ``verdicts`` by topic and verdict, ``decisions`` by reason,
@@ -82,6 +86,7 @@ class CustomersChanges:
     deadletters: list[DeadLetter] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     partials: list[Partial] = field(default_factory=list)
+    examples: list[bytes] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     cells: list[Entry] = field(default_factory=list)
     customers: list[Entry] = field(default_factory=list)

@@ -20,6 +20,7 @@ from stream.customers import (
 )
 from stream.customers import decode as decode_customer
 from stream.customers import encode as encode_customer
+from stream.customers.models import Models
 from stream.intake import Event, Rejection
 from stream.intake import decode as decode_event
 from stream.measures import (
@@ -44,6 +45,7 @@ from stream.pipeline.changes import (
 )
 from stream.pipeline.forgetting import NOTE, Forgetting
 from stream.pipeline.merging import Inlet, SourceRecord, merge
+from stream.pipeline.sampling import Sampler
 from stream.pipeline.watching import Watcher
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ class CustomersPartition:
             place and never encoded.
         source_panes: makes the panes of a source.
         erasures: whose records are refused; None: nobody's.
+        models: versions of models by event time; None: the declared ones hold.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class CustomersPartition:
         alive: dict[str, Customer] | None = None,
         source_panes: Callable[[str, PaneConfig, Groupings], SourcePanes] = SourcePanes,
         erasures: Erased | None = None,
+        models: Models | None = None,
     ) -> None:
         self.partition = partition
         self._forgetting = Forgetting(partition, erasures)
@@ -119,6 +123,14 @@ class CustomersPartition:
                 by_source[text.split("|", 1)[0]].restore(text, value)
         for source in self.panes.values():
             source.ready()
+        self._models = Models(config.customers) if models is None else models
+        self._sampler = Sampler(
+            partition,
+            0 if models is None else config.models_every_ms,
+            config.models_sample // config.partitions + 1,
+            self._models,
+            self._newest_ms(),
+        )
         self._silences: Sequence[Silence] = ()
         self._watch = None if rules is None else self._watcher(rules)
         self._inlets = {
@@ -127,7 +139,11 @@ class CustomersPartition:
         }
 
     def _watcher(self, rules: CustomerRules | None) -> Watcher:
-        return Watcher(self.partition, self._config, rules, self.panes, self._customers)
+        return Watcher(self.partition, self._config, rules, self.panes, self._customers, self._models)
+
+    def _newest_ms(self) -> int | None:
+        known = [at_ms for source in self.panes.values() if (at_ms := source.watermark_ms) is not None]
+        return max(known) + self._config.panes.lateness_ms if known else None
 
     def swap(self, book: RuleBook | CustomerRules, from_ms: int) -> None:
         """Let other rules judge from a moment of event time on; may be called for several moments.
@@ -163,6 +179,20 @@ class CustomersPartition:
         return self.overdue
 
     @property
+    def blocked(self) -> bool:
+        """Whether versions of models have to come before this partition goes on (``sampling.py``)."""
+        return self._sampler.blocked
+
+    def waive(self) -> None:
+        """Go on without the versions of models that are waited for; they hold from when they come."""
+        self._sampler.waive()
+
+    def late(self, now_ms: int) -> list[bytes]:
+        """What to publish on ``cx.examples`` while both topics are idle and it is this late."""
+        _, everyone = self._others({} if self._alive is None else self._alive, {})
+        return self._sampler.tick(now_ms - self._config.panes.lateness_ms, everyone)
+
+    @property
     def overdue(self) -> bool:
         """Whether something is due without a record: ``run`` without any does a part of it."""
         return self._watch is not None and self._watch.due
@@ -184,14 +214,20 @@ class CustomersPartition:
             inlet.fresh.extend(records)
             if self._watch is not None:
                 self._watch.awake(topic)
+        if self._sampler.blocked:
+            return changes
         inlets = [inlet for inlet in self._inlets.values() if inlet.fresh or inlet.left or inlet.erased]
         for inlet in inlets:
             inlet.panes.begin()
         written: dict[bytes, bytes] = {}
         # Where time jumps, as it does from the newest record to the present, very many may be due at once.
         self._wake(written, changes, None if inlets else AT_ONCE)
+        stopped: list[Decoded] = []
         for events in self._events(inlets, waiting, changes):
-            self._fold(events, written, changes)
+            taken = 0 if stopped else self._fold(events, written, changes)
+            stopped += events[taken:]
+        for inlet in inlets if stopped else ():
+            inlet.left = [each for each in stopped if each[2] is inlet] + inlet.left
         if inlets:
             self._wake(written, changes)
         for inlet in inlets:
@@ -207,8 +243,8 @@ class CustomersPartition:
         if len(inlets) == 1 and waits in ([], inlets):
             (inlet,) = inlets
             if inlet.left:
-                yield inlet.left
-                inlet.left = []
+                left, inlet.left = inlet.left, []
+                yield left
             fresh, inlet.fresh = inlet.fresh, []
             for at in range(0, len(fresh), CHUNK):
                 yield self._decoded(inlet, fresh[at : at + CHUNK], changes)
@@ -268,8 +304,11 @@ class CustomersPartition:
 
     def _fold(  # noqa: C901, PLR0912, PLR0915 - run per event: calls would cost as much as the work
         self, events: list[Decoded], written: dict[bytes, bytes], changes: CustomersChanges
-    ) -> None:
-        """Fold a chunk; ``written`` is what the batch has made of customers so far."""
+    ) -> int:
+        """Fold a chunk; ``written`` is what the batch has made of customers so far.
+
+        Returns how many of the events are in; fewer than all where models have to be waited for.
+        """
         alive = self._alive
         touched: dict[str, Customer] = {} if alive is None else alive
         stored = self._customers
@@ -286,7 +325,9 @@ class CustomersPartition:
         last_place = narrowed = NO_DIMS
         counted = "customers" in metrics
         heard = contributor.replies if contributor.hears_replies else None
-        for event, record, inlet in events:
+        taken = len(events)
+        edge_ms = self._sampler.edge_ms
+        for at, (event, record, inlet) in enumerate(events):
             time_ms = event.time_ms
             panes = inlet.panes
             # Nearly always within both limits, which two comparisons tell.
@@ -295,6 +336,12 @@ class CustomersPartition:
                 if verdict is not OK:
                     self._refuse(inlet.topic, record, verdict, changes)
                     continue
+            if time_ms >= edge_ms:
+                everyone = self._others(touched, written)[1]
+                if not self._sampler.reach(time_ms, everyone, changes.examples):
+                    taken = at
+                    break
+                edge_ms = self._sampler.edge_ms
             customer_id = event.customer_id
             name = customer_id.encode()
             if record.key != name:
@@ -342,6 +389,7 @@ class CustomersPartition:
             changes.took(watch.take())
         if alive is None:
             written.update((name.encode(), encode_customer(customer)) for name, customer in touched.items())
+        return taken
 
     def _wake(self, written: dict[bytes, bytes], changes: CustomersChanges, most: int | None = None) -> None:
         """Do what is due without a record: by time that went on, or rules that begin to hold."""

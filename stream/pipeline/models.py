@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from schemas import ModelVersion
 from stream.customers.examples import Cohort, Sample, decode_example, encode_example
-from stream.customers.models import BGNBD, GAMMA_GAMMA
+from stream.customers.models import CHURN, GAMMA_GAMMA, LAST
 from stream.pipeline.fits import fit_amounts, fit_purchases
+from stream.pipeline.lessons_learned import learn_churn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -198,12 +199,17 @@ class ModelsPartition:
 
 
 def make(work: Work) -> Made:
-    """The versions of a moment. Takes seconds, and depends on nothing but its argument."""
+    """The versions of a moment, that of ``LAST`` at the end; takes a while, and looks at nothing but ``work``."""
     kept = dict(work.kept)
-    versions = [fit_purchases(work.samples, work.moment_ms, work.valid_from_ms, kept.get(BGNBD))]
-    versions.append(fit_amounts(work.samples, work.moment_ms, work.valid_from_ms, kept.get(GAMMA_GAMMA)))
+    times = (work.moment_ms, work.valid_from_ms)
+    versions = [fit_amounts(work.samples, *times, kept.get(GAMMA_GAMMA))]
+    versions.append(fit_purchases(work.samples, *times, kept.get(LAST)))
     for version in versions:
         kept[version.name] = msgspec.json.encode(version.parameters)
+    churn, left = learn_churn(work.cohorts, *times, kept.get(CHURN))
+    if churn is not None and left is not None:
+        versions.insert(0, churn)
+        kept[CHURN] = left
     return Made(tuple(versions), kept)
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from stream.alerting.hygiene import Silence
     from stream.alerting.model import Rule
     from stream.customers import Customer
+    from stream.customers.models import Models
     from stream.intake import Event
     from stream.measures import SourcePanes
     from stream.pipeline.changes import PipelineConfig
@@ -50,6 +51,7 @@ class Watcher:
         rules: the first version; None: nothing is watched until ``swap``.
         panes: of the topics, which know how far each is.
         stored: the customers table.
+        models: what holds of customers when.
 
     Attributes:
         outbox: what came of it since it was taken last.
@@ -64,10 +66,12 @@ class Watcher:
         rules: CustomerRules | None,
         panes: Mapping[str, SourcePanes],
         stored: Mapping[bytes, bytes],
+        models: Models,
     ) -> None:
         self._config = config
         self._panes = panes
         self._stored = stored
+        self._models = models
         policy = config.panes
         self._lateness_ms = policy.lateness_ms
         self._reach_ms = policy.lateness_ms + policy.late_horizon_ms
@@ -168,7 +172,8 @@ class Watcher:
         watch = _watch_of(customer)
         if not watch.alarm_ms or watch.trails or watch.told or event.time_ms <= customer.first_ms:
             return False
-        at_ms, config = max(event.time_ms, customer.last_ms), self._config.customers
+        at_ms = max(event.time_ms, customer.last_ms)
+        config = self._models.at(at_ms)
         return history.tells_nothing(event, lambda name: signal(customer, at_ms, config, name))
 
     def wake(self, at: At, everyone: Callable[[], Iterable[Held]], most: int | None = None) -> None:
@@ -249,7 +254,8 @@ class Watcher:
 
     def _match(self, rules: CustomerRules, gate: Gate, event: Event, customer: Customer) -> Watch | None:
         """Let the rules on single records judge; returns what is kept of the customer, if it was looked at."""
-        config, time_ms = self._config.customers, event.time_ms
+        time_ms = event.time_ms
+        config = self._models.at(max(time_ms, customer.last_ms))
         matches = rules.match(
             event, lambda: signals(customer, time_ms, config, rules.signals), customer.fired
         )
@@ -283,13 +289,13 @@ class Watcher:
 
     def _turn(self, customer_id: str, customer: Customer, watch: Watch, version: int) -> Turn:
         rules, gate = self._versions[version]
-        config, wanted = self._config.customers, rules.history.signals
+        models, wanted = self._models, rules.history.signals
         return Turn(
             customer_id,
             customer.first_ms,
             customer.last_ms,
             watch,
-            lambda at_ms: signals(customer, at_ms, config, wanted),
+            lambda at_ms: signals(customer, at_ms, models.at(max(at_ms, customer.last_ms)), wanted),
             gate,
             self.outbox,
             self._clock_ms,

@@ -93,6 +93,10 @@ class Telemetry:
         """``n`` records went to the dead-letter topic for ``reason`` (a stable code)."""
         self._deadletters.labels(reason).inc(n)
 
+    def models_not_awaited(self) -> None:
+        """A partition went on without versions of models that should have held."""
+        self._models_not_awaited.inc()
+
     def misrouted(self, topic: str, n: int = 1) -> None:
         """``n`` records came on another partition than their customer's."""
         self._misrouted.labels(topic).inc(n)
@@ -258,6 +262,11 @@ class Telemetry:
         )
         self._deadletters = Counter(
             "cx_deadletters_total", "Records sent to the dead-letter topic.", ("reason",), registry=registry
+        )
+        self._models_not_awaited = Counter(
+            "cx_models_not_awaited_total",
+            "Times a partition went on without versions of models that should have held.",
+            registry=self.registry,
         )
         self._misrouted = Counter(
             "cx_misrouted_records_total",

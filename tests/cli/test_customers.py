@@ -109,7 +109,7 @@ def brute(lines: list[dict[str, Any]], as_of: int, weeks: float = 39) -> dict[st
                 "p_alive": None,
             }
             continue
-        n = len(times)
+        n = len({at // DAY for at in times})
         recency, age = (times[-1] - times[0]) / WEEK, (as_of - times[0]) / WEEK
         purchases = expected_purchases(n - 1, recency, age, weeks)
         p, q, gamma = MODEL["p"], MODEL["q"], MODEL["gamma"]
