@@ -8,6 +8,7 @@ from stream import topics
 from stream.alerting.kept import WAY_OUT, not_kept
 from stream.alerting.rules import RuleBook, RuleError, load_rules
 from stream.customers import SIGNALS, CustomerConfig
+from stream.customers.state import Lessons
 from stream.intake import Limits
 from stream.measures import Groupings, PaneConfig, plan
 from stream.measures.declare import Declarations
@@ -87,7 +88,12 @@ def pipeline_config(settings: Settings, book: RuleBook) -> PipelineConfig:
             settings.pane_ms, settings.lateness_ms, settings.late_horizon_ms, settings.max_ahead_ms
         ),
         customers=CustomerConfig(
-            dedup_horizon_ms=settings.dedup_horizon_ms, dedup_per_customer=settings.dedup_per_customer
+            dedup_horizon_ms=settings.dedup_horizon_ms,
+            dedup_per_customer=settings.dedup_per_customer,
+            attributes=settings.attributes_kept,
+            lessons=Lessons(settings.models_every_ms, settings.churn_horizon_ms)
+            if settings.models_every_ms
+            else None,
         ),
         confidence=settings.confidence,
         models_every_ms=settings.models_every_ms,

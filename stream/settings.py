@@ -15,6 +15,7 @@ from stream.tls import client_context
 _UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _WINDOW: Final = re.compile(r"[1-9]\d{0,8}[smhd]", re.ASCII)
 _ADDRESS: Final = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", re.ASCII)
+_MOST_ATTRIBUTES: Final = 8
 _LONGEST_MS: Final = 366 * _UNITS_MS["d"]
 
 Milliseconds = Annotated[int, Field(ge=0)]
@@ -76,6 +77,23 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         SecretStr("redis://localhost:6379/0"), description="empty: no read model"
     )
+    redis_ca: Path | None = Field(
+        None, description="PEM file of authorities trusted with rediss://; none: the system's"
+    )
+    redis_cert: Path | None = Field(None, description="PEM file of the client's certificate (mutual TLS)")
+    redis_key: Path | None = Field(None, description="PEM file of its private key; none: in the same file")
+    redis_profiles: int = Field(
+        200_000,
+        ge=0,
+        le=100_000_000,
+        description="profiles kept in Redis at most, the longest unchanged go first; about 2 kB each",
+    )
+    redis_series: int = Field(
+        200,
+        ge=0,
+        le=100_000,
+        description="slices with a history in Redis at most; about 55 kB for each of their metrics",
+    )
 
     privacy_key: SecretStr | None = Field(
         None,
@@ -135,10 +153,24 @@ class Settings(BaseSettings):
     max_batch_records: int = Field(
         5_000, ge=1, description="records of one partition handed to an agent at once"
     )
+    profile_every: str = Field(
+        "10s", min_length=1, description="a customer's profile is published at most this often, in event time"
+    )
+    profile_refresh: str = Field(
+        "1d", min_length=1, description="... and at least this often, for time goes on for the silent as well"
+    )
+    profile_attributes: str = Field(
+        "", description="attributes of touchpoints that profiles keep, comma-separated; all others are let go"
+    )
     models_every: str = Field(
         "7d",
         min_length=1,
         description="what customers will buy is fitted anew after this much event time; 0: never",
+    )
+    churn_horizon: str = Field(
+        "28d",
+        min_length=1,
+        description="churn is to cancel within this time, rounded up to a multiple of CX_MODELS_EVERY",
     )
     models_sample: int = Field(
         20_000, ge=100, le=1_000_000, description="customers whose figures a fit looks at, at most"
@@ -163,6 +195,12 @@ class Settings(BaseSettings):
         description="of cx serve: name:role+role:secret, comma-separated; roles: read operate privacy ingest; "
         "none: everybody on this machine, and nobody else",
     )
+    adapters: Path | None = Field(
+        None, description="directory with mappings of senders' webhooks; none: those that ship alone"
+    )
+    adapter_secrets: SecretStr | None = Field(
+        None, description='JSON: {"typeform": "secret", ...}; a sender without one is refused. Never shown or logged'
+    )
     api_rate: int = Field(1_000, ge=1, le=1_000_000, description="requests a second of one key or address")
     api_streams: int = Field(500, ge=0, le=100_000, description="open event streams at most")
     api_max_body_bytes: int = Field(
@@ -176,6 +214,28 @@ class Settings(BaseSettings):
     def in_sync(self) -> int:
         """Replicas that must have a record before it counts as written, of topics that cx creates."""
         return self.min_isr or max(1, self.replication - 1)
+
+    @property
+    def profile_every_ms(self) -> int:
+        """Event time between two profiles of a customer, at least, milliseconds."""
+        return _ms(self.profile_every)
+
+    @property
+    def profile_refresh_ms(self) -> int:
+        """Event time after which everybody's profile is published again, milliseconds."""
+        return _ms(self.profile_refresh)
+
+    @property
+    def attributes_kept(self) -> frozenset[str]:
+        """Attributes that profiles keep."""
+        return frozenset(name.strip() for name in self.profile_attributes.split(",") if name.strip())
+
+    @property
+    def churn_horizon_ms(self) -> int:
+        """Event time within which who cancels was to be foreseen, a multiple of ``models_every_ms``."""
+        text, every_ms = self.churn_horizon, max(1, self.models_every_ms)
+        wanted_ms = int(text[:-1]) * _UNITS_MS[text[-1]]
+        return (wanted_ms + every_ms - 1) // every_ms * every_ms
 
     @property
     def models_every_ms(self) -> int:
@@ -256,6 +316,38 @@ class Settings(BaseSettings):
         return client_context(self.oauth_ca, names=("CX_OAUTH_CA", "", ""))
 
     @model_validator(mode="after")
+    def _profiles_are_kept_as_said(self) -> Self:
+        for name, text in (("EVERY", self.profile_every), ("REFRESH", self.profile_refresh)):
+            if not _WINDOW.fullmatch(text) or _ms(text) > _LONGEST_MS:
+                raise ValueError(
+                    f"CX_PROFILE_{name}: {text!r} is no time between profiles: a number and one of s, m, h, d, "
+                    "like 10s, at most 366d"
+                )
+        if self.profile_refresh_ms < self.profile_every_ms:
+            raise ValueError(
+                f"CX_PROFILE_REFRESH: {self.profile_refresh} is shorter than CX_PROFILE_EVERY, "
+                f"{self.profile_every}"
+            )
+        if len(self.attributes_kept) > _MOST_ATTRIBUTES:
+            raise ValueError(
+                f"CX_PROFILE_ATTRIBUTES: {len(self.attributes_kept)} names; at most {_MOST_ATTRIBUTES} are kept"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _redis_can_be_reached_as_said(self) -> Self:
+        if self.redis_key is not None and self.redis_cert is None:
+            raise ValueError("CX_REDIS_KEY: a key without a certificate, CX_REDIS_CERT")
+        if self.redis_ca is not None or self.redis_cert is not None:
+            names = ("CX_REDIS_CA", "CX_REDIS_CERT", "CX_REDIS_KEY")
+            client_context(self.redis_ca, self.redis_cert, self.redis_key, names=names)
+            url = "" if self.redis_url is None else self.redis_url.get_secret_value()
+            if not url.startswith("rediss://"):
+                given = "CX_REDIS_CERT" if self.redis_ca is None else "CX_REDIS_CA"
+                raise ValueError(f"{given}: is only used with rediss:// in CX_REDIS_URL")
+        return self
+
+    @model_validator(mode="after")
     def _models_are_fitted_in_time(self) -> Self:
         text = self.models_every
         if text != "0" and not (
@@ -264,6 +356,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"CX_MODELS_EVERY: {text!r} is no time between fits: a number and one of h, d, like 7d, "
                 "from 1h to 3660d; or 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _churn_can_be_learned(self) -> Self:
+        text = self.churn_horizon
+        if not (_WINDOW.fullmatch(text) and _UNITS_MS["d"] <= self.churn_horizon_ms <= 10 * _LONGEST_MS):
+            raise ValueError(
+                f"CX_CHURN_HORIZON: {text!r} is no time to foresee: a number and one of h, d, like 28d, "
+                "from 1d to 3660d"
             )
         return self
 
@@ -284,3 +386,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"CX_WINDOWS: {name} is longer than a year")
             shorter = length_ms
         return self
+
+
+def _ms(text: str) -> int:
+    """A duration in milliseconds, as the validators let it through."""
+    return int(text[:-1]) * _UNITS_MS[text[-1]]
