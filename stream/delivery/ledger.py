@@ -98,8 +98,11 @@ class Ledger:
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         """What has to be written since the last time, in an order in which any prefix is sound."""
         dirty, self._dirty = self._dirty, {}
-        last = [key for key in dirty if key.startswith(SEEN)]
-        return [(key.encode(), self._value(key)) for key in [*(k for k in dirty if k not in last), *last]]
+        # What is owed comes before the word that its alert was seen: else a crash in between would lose it.
+        return [
+            (key.encode(), self._value(key))
+            for key in sorted(dirty, key=lambda key: key.startswith((ID, SEEN)))
+        ]
 
     def _value(self, key: str) -> bytes | None:
         if key.startswith(ALERT):

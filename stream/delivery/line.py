@@ -128,6 +128,12 @@ class Line:
                 return found
         return ()
 
+    def hold(self, fingerprint: str, held: Held, now_ms: int) -> None:
+        """It fires there: push it again from the next round on."""
+        if not self.held:
+            self._again_ms = now_ms + self.target.resend_ms
+        self.held[fingerprint] = held
+
     def next_ms(self, now_ms: int) -> int | None:
         """When ``take`` or ``again`` may have something; None: not before something else happens."""
         if self.trouble is not None:

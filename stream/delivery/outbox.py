@@ -35,6 +35,7 @@ from stream.delivery.schedule import delay_ms
 
 if TYPE_CHECKING:
     from stream.delivery.line import Line
+    from stream.delivery.model import Target
     from stream.delivery.notice import Notice
 
 #: Alerts of a partition that are owed or parked, at most; beyond, the longest parked are forgotten first.
@@ -69,17 +70,26 @@ class Outbox(Ledger):
         except Unreadable:
             return Verdict.UNREADABLE
         targets = targets_of(self.plan, notice)
-        if not targets:
-            return Verdict.UNROUTED
-        if notice.id in self._ids:
+        verdict = self._judge(offset, told_ms, notice, now_ms) if targets else Verdict.UNROUTED
+        if verdict is Verdict.ROUTED and offset not in self._entries:  # a crash may have kept it
+            self._owe(offset, told_ms, event or b"", notice, targets, now_ms)
+        return verdict
+
+    def _judge(self, offset: int, told_ms: int, notice: Notice, now_ms: int) -> Verdict:
+        if self._ids.get(notice.id, offset % IDS) != offset % IDS:
             return Verdict.REPEATED
         if now_ms - told_ms > self.plan.give_up_ms:
             return Verdict.TOO_OLD
         if self.plan.stale_ms is not None and now_ms - notice.as_of_ms > self.plan.stale_ms:
             return Verdict.STALE
         self._know(notice.id, offset)
+        return Verdict.ROUTED
+
+    def _owe(
+        self, offset: int, told_ms: int, event: bytes, notice: Notice, targets: list[Target], now_ms: int
+    ) -> None:
         mark = notice.data.fingerprint
-        entry = Entry(notice.id, mark, told_ms, event or b"", {})
+        entry = Entry(notice.id, mark, told_ms, event, {})
         self._entries[offset] = entry
         for target in targets:
             line = self.lines[target.key]
@@ -92,7 +102,6 @@ class Outbox(Ledger):
                 line.add(offset, mark)
         self._dirty[alert_key(offset)] = None
         self._bound()
-        return Verdict.ROUTED
 
     def redrive(self, offset: int, request: bytes | None, now_ms: int) -> int:
         """Take in a record of ``cx.redrives``; says how many are owed again."""
@@ -227,7 +236,7 @@ class Outbox(Ledger):
         mark = entry.fingerprint
         if lasts(notice):
             since_ms = line.held[mark].since_ms if mark in line.held else now_ms
-            line.held[mark] = Held(entry.event, since_ms)
+            line.hold(mark, Held(entry.event, since_ms), now_ms)
             if len(line.held) > MOST_HELD:
                 oldest = next(iter(line.held))
                 del line.held[oldest]

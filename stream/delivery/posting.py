@@ -142,6 +142,8 @@ def _why(error: BaseException) -> str:
         inner = inner.__cause__ or inner.__context__
     if isinstance(error, TimeoutError):
         return "timeout"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "url"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "dns"
     if isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError)):
