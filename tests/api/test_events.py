@@ -67,26 +67,24 @@ def on_kafka(bootstrap: str, customer: str) -> list[tuple[str, int, bytes, list[
             "bootstrap.servers": bootstrap,
             "group.id": uuid.uuid4().hex,
             "enable.auto.commit": False,
+            "fetch.wait.max.ms": 10,
             "log_level": 0,
         }
     )
     found = []
     try:
-        for topic in topics.INPUTS:
-            for partition in range(4):
-                source = TopicPartition(topic, partition, 0)
-                end = consumer.get_watermark_offsets(source, timeout=10)[1]
-                consumer.assign([source])
-                at = 0
-                while at < end:
-                    message = consumer.poll(10)
-                    assert message is not None
-                    at = message.offset() + 1
-                    if message.key() == customer.encode():
-                        found.append((topic, partition, message.value(), message.headers() or []))
+        sources = [TopicPartition(topic, partition, 0) for topic in topics.INPUTS for partition in range(4)]
+        left = sum(consumer.get_watermark_offsets(source, timeout=10)[1] for source in sources)
+        consumer.assign(sources)
+        while left:
+            message = consumer.poll(10)
+            assert message is not None, f"{left} records did not come"
+            left -= 1
+            if message.key() == customer.encode():
+                found.append((message.topic(), message.partition(), message.value(), message.headers() or []))
     finally:
         consumer.close()
-    return found
+    return sorted(found, key=lambda each: each[0], reverse=True)  # touchpoints first; else as they came
 
 
 def test_bytes_come_to_kafka_as_they_were_sent(server: Server, broker: str) -> None:
