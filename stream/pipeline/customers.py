@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schemas import Reason
@@ -338,7 +339,7 @@ class CustomersPartition:
                     continue
             if time_ms >= edge_ms:
                 everyone = self._others(touched, written)[1]
-                if not self._sampler.reach(time_ms, everyone, changes.examples):
+                if not self._sampler.reach(time_ms, everyone, partial(_keep, written), changes.examples):
                     taken = at
                     break
                 edge_ms = self._sampler.edge_ms
@@ -453,3 +454,7 @@ class CustomersPartition:
         key, value = done.source
         changes.sources.append((key.encode(), value))
         changes.sources += [(key.encode(), None) for key in done.closed]
+
+
+def _keep(written: dict[bytes, bytes], name: bytes, customer: Customer) -> None:
+    written[name] = encode_customer(customer)
