@@ -36,7 +36,6 @@ class Lessons(msgspec.Struct, frozen=True):
     Attributes:
         every_ms: Moments are multiples of this since the epoch.
         horizon_ms: A multiple of it.
-        one_in: Only one customer in so many is looked at; which, depends on the id.
 
     Raises:
         ValueError: where there is no such schedule.
@@ -44,12 +43,11 @@ class Lessons(msgspec.Struct, frozen=True):
 
     every_ms: int = 7 * DAY_MS
     horizon_ms: int = 28 * DAY_MS
-    one_in: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        if self.every_ms < 1 or self.one_in < 1:
-            raise ValueError("every_ms, one_in: must be at least 1")
+        if self.every_ms < 1:
+            raise ValueError("every_ms: must be at least 1")
         if self.horizon_ms < 1 or self.horizon_ms % self.every_ms:
             raise ValueError(f"horizon_ms: must be a multiple of every_ms, {self.every_ms}")
 
