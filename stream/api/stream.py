@@ -62,9 +62,12 @@ class _Stream:
             self._seen_alerts, self._seen_metrics = dict(live.alerts.ends), dict(live.metrics.ends)
         else:
             self._seen_alerts, self._seen_metrics = last_id
-            number = 0
             async for event in self._resumed():
                 yield event
+            number = live.number
+            for _, text in self._after(0):
+                if text is not None:
+                    yield text
         yield self._event("ready", b"{}")
         while not live.closing:
             if found := self._after(number):
