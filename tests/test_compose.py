@@ -18,6 +18,7 @@ from stream.cli.root import cx
 from stream.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+OURS = ("topics", "worker", "api", "simulator")
 VARIABLES = {f"CX_{name.upper()}" for name in Settings.model_fields}
 
 
@@ -42,13 +43,15 @@ def test_it_is_a_compose_file(compose: dict[str, Any]) -> None:
 def test_every_image_is_pinned(services: dict[str, dict[str, Any]]) -> None:
     """Every image names an exact version, so that the same file starts the same thing next year."""
     for name, service in services.items():
-        assert re.search(r":\d+\.\d+\.\d+(-[a-z]+)?$", service["image"]), name
+        assert re.search(r":v?\d+\.\d+\.\d+(-[a-z]+)?$", service["image"]), name
 
 
 def test_the_start_is_ordered_by_health(services: dict[str, dict[str, Any]]) -> None:
     """Whoever is waited for can say that it is healthy, or ends by itself, and every wait names which."""
-    assert set(services["worker"]["depends_on"]) == {"kafka", "redis", "topics"}
+    for name in ("worker", "api"):
+        assert set(services[name]["depends_on"]) == {"kafka", "redis", "topics"}
     assert set(services["topics"]["depends_on"]) == {"kafka"}
+    assert set(services["simulator"]["depends_on"]) == {"kafka", "topics"}
     for name, service in services.items():
         for other, wait in service.get("depends_on", {}).items():
             if wait["condition"] == "service_healthy":
@@ -58,17 +61,17 @@ def test_the_start_is_ordered_by_health(services: dict[str, dict[str, Any]]) -> 
                 assert services[other]["restart"] == "no", f"{other} must end to be waited for"
 
 
-def test_the_worker_is_healthy_when_ready(services: dict[str, dict[str, Any]]) -> None:
-    """The worker's health check asks for readiness, on the port it was told to listen on."""
-    port = services["worker"]["environment"]["CX_HTTP_PORT"]
-    check = services["worker"]["healthcheck"]["test"]
-    assert f"127.0.0.1:{port}/health/ready" in check[-1]
+@pytest.mark.parametrize(("name", "port"), [("worker", "CX_HTTP_PORT"), ("api", "CX_API_PORT")])
+def test_it_is_healthy_when_ready(services: dict[str, dict[str, Any]], name: str, port: str) -> None:
+    """The health check asks for readiness, on the port that the service was told to listen on."""
+    check = services[name]["healthcheck"]["test"]
+    assert f"127.0.0.1:{services[name]['environment'][port]}/health/ready" in check[-1]
     compile(check[-1], "healthcheck", "exec")
 
 
 def test_settings_are_settings(services: dict[str, dict[str, Any]]) -> None:
     """Every CX_ variable given is a setting, and the settings given are accepted."""
-    for name in ("topics", "worker"):
+    for name in OURS:
         given = services[name]["environment"]
         assert given.keys() <= VARIABLES
         settings = Settings(
@@ -79,9 +82,10 @@ def test_settings_are_settings(services: dict[str, dict[str, Any]]) -> None:
 
 def test_commands_are_commands(services: dict[str, dict[str, Any]]) -> None:
     """What the services run are commands of cx."""
-    for name in ("topics", "worker"):
+    for name in OURS:
         command: click.Command = cx
-        for word in services[name]["command"]:
+        words = services[name]["command"]
+        for word in words[: words.index("--send")] if "--send" in words else words:
             assert isinstance(command, click.Group)
             found = command.get_command(click.Context(command), word)
             assert found is not None, f"{name}: {word}"
@@ -94,7 +98,9 @@ def test_mounted_files_are_there(services: dict[str, dict[str, Any]]) -> None:
     for service in services.values():
         for volume in service.get("volumes", []):
             if volume.startswith("./"):
-                assert (ROOT / volume.split(":")[0]).is_file(), volume
+                source = ROOT / volume.split(":")[0]
+                assert source.is_file() or (source.is_dir() and any(source.iterdir())), volume
+                assert volume.endswith(":ro"), volume
 
 
 def test_ports_are_published_on_loopback_only(services: dict[str, dict[str, Any]]) -> None:
