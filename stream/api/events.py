@@ -128,6 +128,7 @@ def _judge(
 ) -> tuple[list[Outgoing], list[dict[str, Any]]]:
     """What may go to Kafka, as it came; and what is wrong with the rest."""
     limits, questions = parts.config.limits, parts.config.declared.questions
+    pseudonyms = parts.pseudonyms
     outgoing, errors = [], []
     for number, value in enumerate(values):
         event = decode(value, headers, limits, questions)
@@ -135,5 +136,8 @@ def _judge(
             errors.append({"index": number, "reason": str(event.reason), "detail": event.detail})
         else:
             topic = topics.TOUCHPOINTS if event.metric is None else topics.REPLIES
-            outgoing.append(Outgoing(topic, event.customer_id.encode(), value, headers))
+            customer = event.customer_id
+            if pseudonyms is not None:
+                customer, value = pseudonyms.of(customer), pseudonyms.record(value)  # noqa: PLW2901
+            outgoing.append(Outgoing(topic, customer.encode(), value, headers))
     return outgoing, errors

@@ -12,8 +12,9 @@ from schemas import ActionTaken
 from stream.accounts.account import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+CUSTOMER: Final = "customer:"
 MOST_EVENTS: Final = 50
 """Events kept of one alert."""
 MOST_WINDOWS: Final = 50_000
@@ -48,7 +49,7 @@ class Held:
         ids = self._ids.setdefault(mark, set())
         if name in ids:
             return None
-        account = self._account(mark, of_customer=str(event.get("subject", "")).startswith("customer:"))
+        account = self._account(mark, of_customer=str(event.get("subject", "")).startswith(CUSTOMER))
         account.events.append(event)
         ids.add(name)
         if len(account.events) > MOST_EVENTS:
@@ -83,9 +84,14 @@ class Held:
             del account.actions[:-MOST_EVENTS]
             self._changed(account.fingerprint)
 
-    def forget(self, subject: str) -> None:
-        """Drop every account about ``customer:ID``."""
-        for mark in [mark for mark, each in self._accounts[True].items() if each.subject == subject]:
+    def forget(self, erased: Callable[[str], bool]) -> None:
+        """Drop every account about a customer of whom this holds."""
+        about = [
+            mark
+            for mark, each in self._accounts[True].items()
+            if each.events and erased(each.subject.removeprefix(CUSTOMER))
+        ]
+        for mark in about:
             del self._accounts[True][mark]
             self._drop(mark)
 

@@ -19,8 +19,13 @@ from stream.api.held import Held
 from stream.brokers.admin import BrokerAway, partitions
 from stream.brokers.security import aiokafka_security
 from stream.feeds import Refused, decode_silence
+from stream.privacy.erasures import Erasures
+from stream.privacy.feed import keys_of
+from stream.privacy.finding import subject_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream.api.positions import Offsets
     from stream.api.telemetry import ApiTelemetry
     from stream.settings import Settings
@@ -28,7 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FOLLOWED: Final = (
-    topics.ALERTS, topics.DECISIONS, topics.ACTIONS, topics.SILENCES, topics.RULES, topics.METRICS,
+    topics.ALERTS, topics.DECISIONS, topics.ACTIONS, topics.SILENCES, topics.RULES, topics.ERASURES,
+    topics.METRICS,
 )  # fmt: skip
 MOST_RECENT: Final = 10_000
 """Alerts that an event stream is resumed from without asking Kafka."""
@@ -91,6 +97,10 @@ class RecentAlerts(Recent):
             found.append(told)
         return found[::-1]
 
+    def drop(self, unwanted: Callable[[Told], bool]) -> None:
+        """Forget some of them; nobody is told that they are missing."""
+        self._told = deque(told for told in self._told if not unwanted(told))
+
     def newest(self) -> list[Told]:
         """All, the newest first."""
         return list(reversed(self._told))
@@ -147,6 +157,7 @@ class Live:
         self.number = 0
         self.ready = asyncio.Event()
         self.closing = False
+        self.erasures = Erasures(keys_of(settings))
         self._next: dict[TopicPartition, int] = {}
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -188,6 +199,8 @@ class Live:
                 slice_key = (key or b"").decode(errors="replace")
                 self.metrics.put(Told(self.number, partition, offset, slice_key, value))
         elif topic == topics.ALERTS:
+            if self.erased(value, partition, offset):
+                value = None
             mark = self.held.take_alert(value)
             if value is not None and mark is not None:
                 self.number += 1
@@ -200,11 +213,30 @@ class Live:
             self.held.take_action(value)
         elif topic == topics.SILENCES:
             self._take_silence(key, value)
+        elif topic == topics.ERASURES:
+            self._take_erasure(key, value)
         elif topic == topics.RULES:
             self.rules.pop(key or b"", None)
             if value is not None:
                 self.rules[key or b""] = value
             self.rules_version += 1
+
+    def erased(self, value: bytes | None, partition: int, offset: int) -> bool:
+        """Whether a record of ``cx.alerts`` is about a person who was erased since."""
+        if not len(self.erasures):
+            return False
+        customer = subject_of(value)
+        return customer is not None and self.erasures.erased(customer, topics.ALERTS, partition, offset)
+
+    def _take_erasure(self, key: bytes | None, value: bytes | None) -> None:
+        before = self.erasures.version
+        try:
+            self.erasures.take(key or b"", value)
+        except ValueError as error:  # the messages are of our own, without what was in the record
+            logger.warning("%s: a record is left out (%s)", topics.ERASURES, type(error).__name__)
+        if self.erasures.version != before:
+            self.held.forget(lambda customer: self.erasures.of(customer) is not None)
+            self.alerts.drop(lambda told: self.erased(told.value, told.partition, told.offset))
 
     def _take_silence(self, key: bytes | None, value: bytes | None) -> None:
         self.silences.pop((key or b"").decode(errors="replace"), None)

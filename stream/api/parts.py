@@ -20,6 +20,8 @@ from stream.api.problems import Failed
 from stream.api.telemetry import ApiTelemetry
 from stream.brokers.security import confluent_config
 from stream.deployment import load_book, pipeline_config
+from stream.privacy.pseudonyms import pseudonyms_of
+from stream.serving.connect import tls
 from stream.serving.reader import Reader
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ class Parts:
         self.book = load_book(settings)
         self.config = pipeline_config(settings, self.book)
         url = settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
-        self._reader = Reader(url) if url else None
+        self._reader = Reader(url, **tls(settings)) if url else None
+        self.pseudonyms = pseudonyms_of(settings)
         self.live = Live(settings, self.telemetry)
         self.outbox = Outbox(confluent_config(settings), self.telemetry)
         self.cache = Cache()

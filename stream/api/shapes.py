@@ -231,12 +231,14 @@ class ErasureAsked(Asked):
 
 
 class ErasureDone(Shape):
-    """What was ordered, and until when bytes remain."""
+    """What an erasure came to. It is noted, and no replay brings the person back."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
-
-    fingerprint: str = Field(description="stands for the id from now on; the id cannot be had from it")
-    at: RFC3339
+    carried_out: bool = Field(description="false: workers have not said so yet; they do it when they start")
+    read_model: int | None = Field(description="entries taken out of Redis; null: there is none")
+    bytes_until: dict[str, RFC3339 | None] = Field(
+        description="topic -> when its bytes are gone at the latest; null: once the broker cleans it, or "
+        "`cx customers erase --rewrite`"
+    )
 
 
 # -- rules -------------------------------------------------------------------------------------------------

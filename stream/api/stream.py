@@ -157,7 +157,9 @@ class _Stream:
                         if record.offset >= ends[source.partition]:
                             break
                         self._seen_alerts[source.partition] = record.offset
-                        event = None if record.value is None else self._alert(record.value)
+                        value = record.value
+                        gone = value is None or self._live.erased(value, source.partition, record.offset)
+                        event = None if gone else self._alert(value)
                         if event is not None:
                             yield event
             for partition, end in ends.items():
