@@ -14,7 +14,7 @@ from stream.delivery.sender import Sender
 from stream.engine import Lanes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable
+    from collections.abc import AsyncIterable, Callable
 
     from agents.context import Context
     from stream.delivery.line import Parcel
@@ -50,6 +50,8 @@ class DeliveryAgent:
         self._started = False
         self._pumps: dict[int, _Pump] = {}
         self.lanes = _Lanes(self)
+        if plan is not None and context.erasures is not None:
+            context.erasures.on_erased.append(self._forget)
 
     async def recovered(self) -> None:
         """Tables are complete for a new assignment: go on from them."""
@@ -78,16 +80,16 @@ class DeliveryAgent:
                         telemetry.delivery_taken(verdict)
                 else:
                     pump.outbox.redrive(record.offset, record.value, now_ms)
+        pump.forget()
         await pump.flush()
         pump.wake()
         for batch in batches:
             telemetry.batch(batch.topic, len(batch), monotonic() - began)
 
-    async def forget(self, customer_id: str) -> None:
-        """Drop what is owed, parked or pushed again about a customer."""
-        for pump in list(self._pumps.values()):
-            pump.outbox.forget(customer_id)
-            await pump.flush()
+    def _forget(self) -> None:
+        """Someone more is erased: every partition looks whom it has."""
+        for partition in self._pumps:
+            self.lanes.poke(partition)
 
     def levels(self) -> dict[str, dict[tuple[str, ...], float]]:
         """Of each target: alerts owed and parked, the age of the oldest that is owed, and whether it is well."""
@@ -123,13 +125,24 @@ class DeliveryAgent:
             await self._sender.start()
         pump = self._pumps.get(partition)
         if pump is None:
-            outbox = Outbox(self._plan, f"{self._context.settings.app_id}/{partition}")
+            outbox = Outbox(
+                self._plan, f"{self._context.settings.app_id}/{partition}", self._erased_in(partition)
+            )
             for key, value in self._table.partition(partition).items():
                 outbox.restore(key.decode(), value)
             outbox.ready(round(time() * 1000))
             pump = self._pumps[partition] = _Pump(partition, outbox, self._sender, self._context, self._table)
+            pump.forget()
             pump.start()
         return pump
+
+    def _erased_in(self, partition: int) -> Callable[[str, int], bool]:
+        feed = self._context.erasures
+
+        def erased(customer_id: str, offset: int) -> bool:
+            return feed is not None and feed.erasures.erased(customer_id, topics.ALERTS, partition, offset)
+
+        return erased
 
 
 class _Lanes(Lanes):
@@ -160,6 +173,7 @@ class _Pump:
         self._requests: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._tidied = monotonic()
+        self._version = 0  # of the erasures that were looked at
 
     def start(self) -> None:
         """Begin."""
@@ -168,6 +182,13 @@ class _Pump:
     def wake(self) -> None:
         """There may be something to do."""
         self._woken.set()
+
+    def forget(self) -> None:
+        """Drop what is about customers who were erased since the last time."""
+        feed = self._context.erasures
+        if feed is not None and feed.erasures.version != self._version:
+            self._version = feed.erasures.version
+            self.outbox.forget()
 
     async def flush(self) -> None:
         """Write what has changed, in the order in which it did."""

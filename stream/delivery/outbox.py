@@ -34,8 +34,10 @@ from stream.delivery.routes import targets_of
 from stream.delivery.schedule import delay_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream.delivery.line import Line
-    from stream.delivery.model import Target
+    from stream.delivery.model import DeliveryPlan, Target
     from stream.delivery.notice import Notice
 
 #: Alerts of a partition that are owed or parked, at most; beyond, the longest parked are forgotten first.
@@ -53,7 +55,18 @@ LARGEST: Final = 512 * 1024
 
 
 class Outbox(Ledger):
-    """The state of one partition, and what is done about it."""
+    """The state of one partition, and what is done about it.
+
+    Args:
+        plan, seed: of the ledger.
+        erased: whether a customer is erased, as far as an offset of ``cx.alerts`` goes.
+    """
+
+    def __init__(
+        self, plan: DeliveryPlan, seed: str, erased: Callable[[str, int], bool] = lambda _name, _at: False
+    ) -> None:
+        super().__init__(plan, seed)
+        self._erased = erased
 
     # -- what comes in ---------------------------------------------------------------------------------
 
@@ -69,6 +82,8 @@ class Outbox(Ledger):
             notice = decode(event or b"")
         except Unreadable:
             return Verdict.UNREADABLE
+        if self._of_erased(notice, offset):
+            return Verdict.ERASED
         targets = targets_of(self.plan, notice)
         verdict = self._judge(offset, told_ms, notice, now_ms) if targets else Verdict.UNROUTED
         if verdict is Verdict.ROUTED and offset not in self._entries:  # a crash may have kept it
@@ -130,18 +145,21 @@ class Outbox(Ledger):
                 count += 1
         return count
 
-    def forget(self, customer_id: str) -> int:
-        """Drop every alert about a customer; says how many. What is under way is not called back."""
-        subject = f"customer:{customer_id}"
-        found = [at for at, entry in self._entries.items() if decode(entry.event).subject == subject]
+    def forget(self) -> int:
+        """Drop every alert about a customer who is erased by now; says how many."""
+        found = [at for at, entry in self._entries.items() if self._of_erased(decode(entry.event), at)]
         for offset in found:
             for key in list(self._entries[offset].to):
                 self._drop(offset, key)
         for key, line in self.lines.items():
-            for mark in [m for m, held in line.held.items() if decode(held.event).subject == subject]:
+            held = [m for m, each in line.held.items() if self._of_erased(decode(each.event), each.offset)]
+            for mark in held:
                 del line.held[mark]
                 self._dirty[f"{HELD}{key}/{mark}"] = None
         return len(found)
+
+    def _of_erased(self, notice: Notice, offset: int) -> bool:
+        return notice.customer is not None and self._erased(notice.customer, offset)
 
     def _know(self, event_id: str, offset: int) -> None:
         slot = offset % IDS
@@ -229,14 +247,14 @@ class Outbox(Ledger):
         self.fates[key, Fate.DELIVERED] += 1
         if line.target.kind is Kind.ALERTMANAGER:
             entry = self._entries[offset]
-            self._hold(line, decode(entry.event), entry, now_ms)
+            self._hold(line, offset, entry, now_ms)
         self._drop(offset, key)
 
-    def _hold(self, line: Line, notice: Notice, entry: Entry, now_ms: int) -> None:
-        mark = entry.fingerprint
+    def _hold(self, line: Line, offset: int, entry: Entry, now_ms: int) -> None:
+        notice, mark = decode(entry.event), entry.fingerprint
         if lasts(notice):
             since_ms = line.held[mark].since_ms if mark in line.held else now_ms
-            line.hold(mark, Held(entry.event, since_ms), now_ms)
+            line.hold(mark, Held(entry.event, since_ms, offset), now_ms)
             if len(line.held) > MOST_HELD:
                 oldest = next(iter(line.held))
                 del line.held[oldest]

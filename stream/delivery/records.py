@@ -30,6 +30,7 @@ class Verdict(StrEnum):
     TOO_OLD = "too_old"
     UNREADABLE = "unreadable"
     TOO_LARGE = "too_large"
+    ERASED = "erased"
 
 
 class Fate(StrEnum):
@@ -98,6 +99,7 @@ class Held(msgspec.Struct, array_like=True):
 
     event: bytes
     since_ms: int
+    offset: int = -1
 
 
 class Redrive(msgspec.Struct, omit_defaults=True):
