@@ -241,6 +241,27 @@ def _sessions_over(worker: WorkerProcess, seconds: float) -> bool:
     return worker.alive() and time.time() - next(iter(ages.values())) > seconds
 
 
+def test_topics_are_made_with_the_rights_of_an_operator(
+    secured: SecuredKafka, cx: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """`cx topics` creates, compares and alters under the operator's ACLs, and is refused without, in one line."""
+    certificate, key = secured.client_files("cx-operator")
+    env = {**secured.env("mutual"), "CX_SSL_CERT": str(certificate), "CX_SSL_KEY": str(key)}
+    env |= {"CX_SSL_KEY_PASSWORD": "unused", "CX_APP_ID": "cx-operated", "CX_MIN_ISR": "1"}
+    in_thread(admin.delete(secured.inside, [spec.name for spec in topics.layout("cx-operated", 4)]))
+    refused = cx("topics", "create", **env)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert "AuthorizationFailed" in refused.stderr
+    allow(secured, "operator", "cx-operated", "User:cx-operator")
+    assert cx("topics", "create", **env).returncode == 0
+    wider = {**env, "CX_PARTITIONS": "6"}
+    planned = cx("topics", "create", "--alter", "--plan", **wider)
+    assert "~ cx.replies  partitions 4 -> 6" in planned.stdout.splitlines(), planned.stderr
+    assert cx("topics", "create", "--alter", **wider).returncode == 0
+    assert cx("topics", "check", **wider).returncode == 0
+
+
 def test_every_topic_is_somebodys(secured: SecuredKafka) -> None:
     """Each topic of the layout is read or written by the worker's ACLs, and nothing else is allowed there."""
     names = {spec.name for spec in topics.layout("app", 1)}

@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka import Producer
 
 from stream import app, topics
+from stream.engine.formats import HEADER
 from tests.e2e import harness
 from tests.e2e.harness import Deployment, until
 from tests.e2e.records import value
@@ -89,4 +90,25 @@ def test_a_rolling_upgrade_loses_nothing_and_pauses_for_a_rebalance(
     finally:
         for worker in workers:
             worker.close()
+        deployment.close()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("where", ["table", "message"])
+def test_state_of_a_newer_version_ends_an_older_worker(
+    kafka: KafkaServer, tmp_path: Path, where: str
+) -> None:
+    """A record in a format to come: exit code 2, the place is named, nothing is committed or repeated."""
+    deployment = Deployment(kafka.bootstrap, tmp_path, RULES).create()
+    topic = deployment.changelog(topics.WINDOWS_TABLE) if where == "table" else topics.PARTIALS
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    producer.produce(topic, b"GEHEIM", b"k", 0, headers=[(HEADER, b"7")])
+    assert producer.flush(20) == 0
+    try:
+        with deployment.worker() as worker:
+            assert worker.process.wait(60) == 2, worker.log[-3000:]
+            assert f"{topic}/0 offset 0: written in format 7 by a newer version" in worker.log
+            assert "GEHEIM" not in worker.log
+        assert deployment.committed(topics.PARTIALS)[topics.PARTIALS, 0] == 0
+    finally:
         deployment.close()
