@@ -10,6 +10,7 @@ from math import log2
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from .known import broken, trend
 from .rhythm import activity_rate, own_gap_ms
 from .risk import PRIOR, SCORE_DAYS
 from .state import DAY_MS, OPEN
@@ -39,6 +40,9 @@ FEATURES: Final[dict[str, str]] = {
     "reopened_tickets": "tickets reopened, 2 at most",
     "ticket_age": "log2(1 + days since the longest open ticket was opened), 7 at most",
     "mood": "mean place of the newest scores: -1 best, 1 worst",
+    "falling": "mean of how far the newest scores lie below those before: half the scale is 1; -2 to 2",
+    "broken_promises": "promises kept late or past their deadline, 3 at most",
+    "waits": "log2(1 + minutes of a mean wait in a queue), 8 at most",
     "quiet": "log2(1 + days since the newest event), 8 at most",
     "activity": "log2(1 + events a day), decayed with the half-life of the rhythm, 6 at most",
     "fading": "log2 of the events a week in the three weeks before the last, over those in the last; -8 to 8",
@@ -54,6 +58,8 @@ _PROMOTER: Final = 9
 _SATISFIED: Final = 750
 _EFFORT: Final = 500
 _MIDDLE: Final = 500.0
+_HALF: Final = 50.0
+_MINUTE_MS: Final = 60_000
 _WEEK_MS: Final = 7 * DAY_MS
 _FEW_PURCHASES: Final = 3
 _EXACT: Final = 1000.0  # figures are kept in thousandths
@@ -70,12 +76,16 @@ def features(c: Customer, now_ms: int, since_ms: int, config: CustomerConfig) ->
         config: As in ``fold``.
     """
     detractor = promoter = dissatisfied = effort = 0.0
-    places = []
+    known = c.known
+    places, falls = [], []
     fresh_ms = now_ms - SCORE_DAYS * DAY_MS
     for metric, (at_ms, _, score, place) in c.scores.items():
         if at_ms < fresh_ms:
             continue
         places.append(place)
+        fallen = trend(known, metric)
+        if fallen is not None:
+            falls.append(-fallen / _HALF)
         if metric == "nps":
             detractor, promoter = float(score <= _DETRACTOR), float(score >= _PROMOTER)
         elif metric == "csat":
@@ -95,6 +105,9 @@ def features(c: Customer, now_ms: int, since_ms: int, config: CustomerConfig) ->
         float(min(2, c.tickets_reopened)),
         min(7.0, log2(1.0 + max(0, now_ms - min(opened)) / DAY_MS)) if opened else 0.0,
         mood,
+        max(-2.0, min(2.0, sum(falls) / len(falls))) if falls else 0.0,
+        float(min(3, broken(known, now_ms))) if known.promises or known.late else 0.0,
+        min(8.0, log2(1.0 + max(0, known.waited_ms) / known.waits / _MINUTE_MS)) if known.waits > 0 else 0.0,
         min(8.0, log2(1.0 + quiet_ms / DAY_MS)),
         min(6.0, log2(1.0 + activity_rate(c, max(now_ms, c.last_ms), config))),
         _fading(c, now_ms, config),

@@ -240,6 +240,10 @@ def test_figures_are_kept_as_they_were_seen(units: list[int]) -> None:
         ("open_tickets", [touch(f"e{i}", T0 - DAY, "ticket_opened", ref=f"T{i}") for i in range(5)], 3.0),
         ("reopened_tickets", [touch("e", T0 - DAY, "ticket_reopened", ref="T")], 1.0),
         ("ticket_age", [touch("e", T0 - 7 * DAY, "ticket_opened", ref="T")], 3.0),
+        ("falling", [reply("e", T0 - 3 * DAY, "nps", 9.0), reply("f", T0 - DAY, "nps", 4.0)], 1.0),
+        ("falling", [reply("e", T0 - DAY, "nps", 4.0)], 0.0),  # below nothing
+        ("broken_promises", [touch("e", T0 - 3 * DAY, "promise_made", due_ms=T0 - DAY)], 1.0),
+        ("broken_promises", [touch("e", T0 - 3 * DAY, "promise_made", due_ms=T0 + DAY)], 0.0),
         ("quiet", [touch("e", T0 - 3 * DAY)], 2.0),
         ("activity", [touch("e", T0)], 1.0),
         ("fading", [touch(f"e{i}", T0 - 60 * DAY + i * DAY) for i in range(54)], 3.0),  # 7 a week, then none
