@@ -199,7 +199,8 @@ class Settings(BaseSettings):
         None, description="directory with mappings of senders' webhooks; none: those that ship alone"
     )
     adapter_secrets: SecretStr | None = Field(
-        None, description='JSON: {"typeform": "secret", ...}; a sender without one is refused. Never shown or logged'
+        None,
+        description='JSON: {"typeform": "secret", ...}; a sender without one is refused. Never shown or logged',
     )
     api_rate: int = Field(1_000, ge=1, le=1_000_000, description="requests a second of one key or address")
     api_streams: int = Field(500, ge=0, le=100_000, description="open event streams at most")

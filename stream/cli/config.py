@@ -20,15 +20,17 @@ _PREFIX: Final = "CX_"
 _SHOWN: Final = 80  # characters of a wrong value that a message repeats
 
 
-def load_settings(**given: Any) -> Settings:
+def load_settings(*, warn: bool = True, **given: Any) -> Settings:
     """The settings of this process, from ``CX_*`` variables and ``.env``; ``given`` ones win.
 
-    Warns on stderr about ``CX_*`` variables that are no setting: most often a slip of the pen.
+    Warns on stderr about ``CX_*`` variables that are no setting: most often a slip of the pen. ``cx doctor`` has a
+    check for them, and wants no warning.
 
     Raises:
         Problem: a line per wrong variable, with what was given and what is allowed; no secrets.
     """
-    _warn_of_unknown()
+    if warn:
+        _warn_of_unknown()
     try:
         return Settings(**given)
     except ValidationError as error:

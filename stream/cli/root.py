@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "customers": ("stream.cli.customers:customers", "Who is worth keeping, and what is known of one."),
     "deadletters": ("stream.cli.deadletters:deadletters", "Look at refused records; send them again."),
     "topics": ("stream.cli.topics:topics", "Create or check the topics on the broker."),
+    "doctor": ("stream.cli.doctor:doctor", "What is wrong with this deployment, and what to do."),
     "schemas": ("stream.cli.schemas:schemas", "Export the wire contracts."),
 }
 
