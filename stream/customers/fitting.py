@@ -2,7 +2,7 @@
 
 The likelihoods are those of [Fader, Hardie, Lee, "Counting your customers the easy way", Marketing Science 24:2,
 2005, equation 6] and [Fader, Hardie, "The Gamma-Gamma model of monetary value", 2013, equation 1a]. They are
-climbed by their exact gradients, in scales on which every point is a model. A pull of a millionth keeps parameters
+climbed by their exact gradients, in scales on which every point is a model. A pull of a billionth keeps parameters
 that the data say nothing of from running off.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LEAST: Final = 100
 LEAST_AGAIN: Final = 30
 
-_PULL: Final = 1e-6
+_PULL: Final = 1e-9
 _DIGITS: Final = 6
 _NOT_ONE: Final = 1e-5  # expected purchases divide by a - 1
 _FARTHEST: Final = 30.0
