@@ -20,7 +20,7 @@ _PREFIX: Final = "CX_"
 _SHOWN: Final = 80  # characters of a wrong value that a message repeats
 
 
-def load_settings(*, warn: bool = True, **given: Any) -> Settings:
+def load_settings(warn: bool = True, /, **given: Any) -> Settings:
     """The settings of this process, from ``CX_*`` variables and ``.env``; ``given`` ones win.
 
     Warns on stderr about ``CX_*`` variables that are no setting: most often a slip of the pen. ``cx doctor`` has a

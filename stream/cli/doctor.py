@@ -40,7 +40,7 @@ def doctor(as_json: bool, list_checks: bool) -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would say, a check says better
     problem, settings = None, None
     try:
-        settings = load_settings(warn=False)
+        settings = load_settings(False)
     except Problem as error:
         problem = error.message
     found = examine(look(settings, problem, os.environ, _say))
