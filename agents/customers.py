@@ -8,6 +8,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from agents.forgetting import Forgetting
+from agents.profiles import ProfilesAgent
 from schemas.deadletter import DeadLetterHeaders, Reason
 from stream import topics
 from stream.alerting.customer_rules import CustomerRules
@@ -62,7 +63,8 @@ class CustomersAgent:
         self._stall_after_s = context.settings.stall_after_ms / 1000
         self._active_at: dict[tuple[str, int], float] = {}
         self._idle: set[tuple[str, int]] = set()
-        self.forgetting = Forgetting(context, customers, panes)
+        self.profiles = ProfilesAgent(context, customers, panes, self._watermark)
+        self.forgetting = Forgetting(context, customers, panes, self._forgotten)
         self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
 
     async def recovered(self) -> None:
@@ -74,6 +76,7 @@ class CustomersAgent:
         self._active_at.clear()
         self._idle.clear()
         self.forgetting.recovered()
+        self.profiles.recovered()
 
     def watermarks(self) -> dict[tuple[str, int], int]:
         """Epoch milliseconds of the watermark of each (topic, partition) that has had an event here."""
@@ -113,12 +116,21 @@ class CustomersAgent:
         )
         await self._customers.write(partition, changes.customers)
         # One log, in this order: after a crash there is a prefix of it, so the sources come last.
-        await self._panes.write(partition, [*changes.cells, *changes.sources])
+        await self._panes.write(
+            partition, [*self.profiles.progress(partition), *changes.cells, *changes.sources]
+        )
+        self.profiles.changed(partition, [name for name, _ in changes.customers], changes.done)
         self._count(partition, batches, changes, monotonic() - started)
         self._age(part, written)
         if part.overdue:
             self.lanes.poke(partition)
         return self._keep(partition, held, changes.done)
+
+    def _watermark(self, partition: int) -> int | None:
+        return max(self._part(partition).watermarks().values(), default=None)
+
+    def _forgotten(self, partition: int, names: list[bytes]) -> None:
+        self.profiles.changed(partition, names, {})
 
     def _waiting(self, partition: int, held: list[Batch]) -> list[str]:
         """Topics that are being caught up with and have more to come; none while there is no room to wait.

@@ -12,6 +12,8 @@ from stream.privacy.erasures import note_key, note_of, source_of
 from stream.privacy.traces import decision_keys, refs_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agents.context import Context
     from stream.alerting.model import RuleBook
     from stream.engine import BatchTable
@@ -27,12 +29,20 @@ class Forgetting:
         context: of the worker.
         customers: the customers table.
         panes: the panes table, where what was carried out is noted.
+        forgotten: told who is no longer in the table of a partition.
     """
 
-    def __init__(self, context: Context, customers: BatchTable, panes: BatchTable) -> None:
+    def __init__(
+        self,
+        context: Context,
+        customers: BatchTable,
+        panes: BatchTable,
+        forgotten: Callable[[int, list[bytes]], None],
+    ) -> None:
         self._context = context
         self._customers = customers
         self._panes = panes
+        self._forgotten = forgotten
         self._done: dict[int, int] = {}  # partition -> version of the erasures that it has carried out
 
     def recovered(self) -> None:
@@ -86,6 +96,7 @@ class Forgetting:
             context.publish(topics.DECISIONS, [Outgoing(key, None) for key in keys]),
         )
         await self._customers.write(partition, [(name, None) for name in names])
+        self._forgotten(partition, names)
 
     def _books(self) -> list[RuleBook]:
         return [self._context.book, *(version.book for version in self._context.feeds.versions)]

@@ -3,6 +3,7 @@
 from schemas.action import ActionTaken
 from schemas.alert import Alert, AlertEvent, Claim
 from schemas.cloudevent import CloudEvent, RecordEvent
+from schemas.customer import CustomerProfile
 from schemas.deadletter import DeadLetterHeaders, Reason
 from schemas.decision import Decision
 from schemas.export import export
@@ -23,6 +24,7 @@ __all__ = [
     "AlertEvent",
     "Claim",
     "CloudEvent",
+    "CustomerProfile",
     "DeadLetterHeaders",
     "Decision",
     "Metrics",

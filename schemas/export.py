@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 from schemas.action import ActionTaken
 from schemas.alert import AlertEvent
 from schemas.cloudevent import RecordEvent
+from schemas.customer import CustomerProfile
 from schemas.deadletter import DeadLetterHeaders
 from schemas.decision import Decision
 from schemas.metrics import Metrics
@@ -34,6 +35,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "cloudevent": RecordEvent,
         "metrics": Metrics,
         "alert": AlertEvent,
+        "customer": CustomerProfile,
         "deadletter": DeadLetterHeaders,
         "decision": Decision,
         "action": ActionTaken,
@@ -53,6 +55,7 @@ _CHANNELS: Final[dict[str, tuple[str, str, str, tuple[str, ...], str]]] = {
     "replies": ("cx.replies", "receive", "customer_id", _INPUT, "Input; touchpoints are welcome too."),
     "metrics": ("cx.metrics", "send", "the slice, as JSON", ("metrics",), "Newest values, compacted."),
     "alerts": ("cx.alerts", "send", "the fingerprint", ("alert",), "Proactive-action events."),
+    "customers": ("cx.customers", "send", "customer_id", ("customer",), "Profiles on change, compacted."),
     "deadletters": (
         "cx.deadletters",
         "send",

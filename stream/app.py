@@ -28,7 +28,8 @@ from stream.deployment import load_book, pipeline_config
 from stream.engine import BatchApp, Format, NewerFormat
 from stream.feeds import Feeds
 from stream.privacy.feed import REWRITING, ErasureFeed
-from stream.serving import Health, OpsServer, ReadModel, Telemetry
+from stream.serving import Health, OpsServer, Telemetry, read_model
+from stream.serving.models import ModelGauges
 from stream.vitals import PROBE_EVERY_S, Vitals
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ class Worker:
         self.health = Health()
         book = load_book(settings)
         config = pipeline_config(settings, book)
-        url = settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
-        self.readmodel = ReadModel(url, self.telemetry) if url else None
+        self.readmodel = read_model(settings, self.telemetry)
         self.app = app = BatchApp(
             settings.app_id,
             broker=[f"kafka://{address.strip()}" for address in settings.brokers.split(",")],
@@ -90,6 +90,7 @@ class Worker:
             **faust_security(settings),
         )
         self.feeds = Feeds(settings, book, self.telemetry, config.customers)
+        self.feeds.on_models.append(ModelGauges(self.telemetry.registry).take)
         self.erasures = ErasureFeed(settings, self.telemetry)
         self.erasures.on_rewriting.append(self._rewriting)
         context = Context(
@@ -191,6 +192,10 @@ class Worker:
                 while not service.should_stop:
                     await service.sleep(PROBE_EVERY_S)
                     await self.vitals.probe()
+
+            @Service.task
+            async def _profiles(service) -> None:  # noqa: N805
+                await self.customers.profiles.run()
 
             @Service.task
             async def _follow(service) -> None:  # noqa: N805

@@ -11,6 +11,7 @@ import click
 
 from stream.cli.asking import ask, read
 from stream.cli.config import load_settings
+from stream.cli.erase import erase
 from stream.cli.files import look_for, on_disk, progress, summary, tell_refused
 from stream.cli.moments import MOMENT, Duration
 from stream.cli.problems import Finding, Problem
@@ -66,6 +67,9 @@ def customers() -> None:
 
     top, show and export read the customers table of the workers (CX_BROKERS, CX_APP_ID); rank reads files.
     """
+
+
+customers.add_command(erase)
 
 
 @customers.command(
@@ -274,37 +278,11 @@ def _profile(
 ) -> dict[str, Any]:
     from stream.alerting.watch import read_watch  # noqa: PLC0415 - slow to import
     from stream.customers.profile import profile  # noqa: PLC0415
+    from stream.pipeline.profiles import about  # noqa: PLC0415
 
     known = profile(customer_id, customer, at_ms, _config(settings, horizon_ms, None))
     watch: Any = customer.watch
-    about = read_watch(watch)
-    known["contacted_ms"] = sorted(about.contacts)
-    known["alerts_last_fired_ms"] = dict(sorted({**customer.fired, **about.fired}.items()))
-    known["due"] = sorted(
-        ({"at_ms": trail.due_ms, "ref": trail.ref} for trail in about.trails if trail.due_ms),
-        key=lambda each: (each["at_ms"], each["ref"]),
-    )
-    found: dict[str, Any] = _in_words_of_time(known)
-    return found
-
-
-def _in_words_of_time(value: Any) -> Any:
-    """What is named in milliseconds becomes RFC 3339, its name without the unit."""
-    from schemas.times import format_ms  # noqa: PLC0415
-
-    def moments(held: Any) -> Any:
-        if isinstance(held, list):
-            return [moments(each) for each in held]
-        if isinstance(held, dict):
-            return {name: moments(each) for name, each in held.items()}
-        return None if held is None else format_ms(held)
-
-    if isinstance(value, dict):
-        return {
-            name.removesuffix("_ms"): moments(held) if name.endswith("_ms") else _in_words_of_time(held)
-            for name, held in value.items()
-        }
-    return [_in_words_of_time(each) for each in value] if isinstance(value, list) else value
+    return {**known, **about(customer.fired, read_watch(watch))}
 
 
 def _config(settings: Settings, horizon_ms: int | None, currency: str | None) -> CustomerConfig:

@@ -46,6 +46,7 @@ from stream.pipeline.changes import (
 )
 from stream.pipeline.forgetting import NOTE, Forgetting
 from stream.pipeline.merging import Inlet, SourceRecord, merge
+from stream.pipeline.profiles import PROGRESS_KEY
 from stream.pipeline.sampling import Sampler
 from stream.pipeline.watching import Watcher
 
@@ -120,7 +121,7 @@ class CustomersPartition:
         by_source = {source.source: source for source in self.panes.values()}
         for key, value in panes.items():
             text = key.decode()
-            if not text.startswith(NOTE):
+            if not text.startswith(NOTE) and key != PROGRESS_KEY:
                 by_source[text.split("|", 1)[0]].restore(text, value)
         for source in self.panes.values():
             source.ready()

@@ -5,8 +5,8 @@ writes it about ten times a second. Every write carries a version made of event 
 refuses an older one, so several workers and repeated messages cannot turn the clock back.
 
 While Redis is away nothing is lost but what goes beyond the bounds below. Once it is back, or was emptied or
-replaced, everything held is written again at once; and each partition of this worker is filled from its topics and
-tables (``fill``), because a worker holds in memory no more than it has seen itself. Keys: ``docs/read-model.md``.
+replaced, everything held is written again at once; and each partition of this worker is filled from its topics
+and tables (``filler``), for a worker holds no more than it has seen itself. Keys: ``docs/read-model.md``.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from stream import topics
-from stream.serving.connect import AWAY, WRONG_URL, address, kind, named, options
-from stream.serving.readmodel_scripts import REDIS_FILLED, REDIS_WRITER
+from stream.serving.connect import AWAY, WRONG_URL, address, kind, named, options, tls
+from stream.serving.readmodel_fill import Filler
+from stream.serving.readmodel_scripts import REDIS_WRITER
 from stream.serving.readmodel_writes import (
     CHUNK,
     GONE,
@@ -41,10 +42,11 @@ from stream.serving.readmodel_writes import (
 from stream.serving.series import Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from stream.serving.metrics import Telemetry
+    from stream.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
@@ -73,8 +75,7 @@ class ReadModel:
         ca, cert, key: PEM files for ``rediss://``: authorities that are trusted, and what this client shows.
 
     Attributes:
-        fill: called with a partition of this worker that Redis may not have all of; it offers all there is, and
-            returns once that is done. None: only what is held in memory is written again.
+        filler: sees to it that Redis has all of this worker's partitions.
 
     Raises:
         ValueError: the URL is none; the message names the setting and holds nothing of the URL.
@@ -102,7 +103,7 @@ class ReadModel:
         except ValueError:
             raise ValueError(WRONG_URL) from None
         self.address = address(self._redis)
-        self.fill: Callable[[int], Awaitable[None]] | None = None
+        self.filler = Filler(self.address)
         self._telemetry = telemetry
         self._interval = interval
         self._timeout = timeout
@@ -119,8 +120,6 @@ class ReadModel:
         self._max_series = max_series
         self._sampler = Sampler(max_series)
         self._samples: deque[Sample] = deque(maxlen=_KEEP_SAMPLES)
-        self._partitions: frozenset[int] = frozenset()
-        self._filling: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._trouble: str | None = "not connected yet"
         self._run_id: str | None = None
@@ -168,6 +167,7 @@ class ReadModel:
         self._profiles.pop(customer_id, None)
         if len(self._profiles) >= _KEEP_PROFILES:
             del self._profiles[next(iter(self._profiles))]
+            self.filler.unsure()
             self._telemetry.readmodel_error("overflow")
         self._profiles[customer_id] = Profile(
             as_of_ms, GONE if payload is None else payload, value_at_risk, currency
@@ -221,10 +221,6 @@ class ReadModel:
         """Whether profiles can be offered without others being let go; whoever has many should wait for it."""
         return len(self._profiles) < _KEEP_PROFILES // 2
 
-    def hold(self, partitions: Iterable[int]) -> None:
-        """Say which partitions this worker has now: those are filled where Redis does not have them."""
-        self._partitions = frozenset(partitions)
-
     async def customer_ids(self) -> AsyncIterator[str]:
         """Everybody whose profile is in Redis; in no order, some perhaps twice.
 
@@ -244,9 +240,7 @@ class ReadModel:
     async def stop(self) -> None:
         """Write what is left, if Redis answers, and close; never longer than about the time-out."""
         task, self._task = self._task, None
-        if self._filling is not None:
-            self._filling.cancel()
-            await asyncio.gather(self._filling, return_exceptions=True)
+        await self.filler.stop()
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -285,36 +279,13 @@ class ReadModel:
         info = await self._redis.info("server")
         run_id = str(info.get("run_id", ""))
         marked = await self._redis.set(self._writer, run_id, ex=_WRITER_SECONDS, get=True)
+        if marked is None or run_id != self._run_id:
+            self.filler.lost()
         if self._trouble is not None or run_id != self._run_id or marked is None:
             self._write_all_again()
         self._run_id = run_id
         self._checked = now
-        await self._fill_missing(run_id)
-
-    async def _fill_missing(self, run_id: str) -> None:
-        """Let partitions be filled that this Redis was not filled with, or not since it was started or emptied."""
-        partitions = sorted(self._partitions)
-        if self.fill is None or not partitions or (self._filling is not None and not self._filling.done()):
-            return
-        marks = await self._redis.hmget(REDIS_FILLED, [str(each) for each in partitions])
-        missing = [p for p, mark in zip(partitions, marks, strict=True) if mark != run_id.encode()]
-        if missing:
-            self._filling = asyncio.create_task(self._fill_with(missing, run_id), name="cx-readmodel-fill")
-
-    async def _fill_with(self, partitions: list[int], run_id: str) -> None:
-        try:
-            for partition in partitions:
-                if self.fill is not None and partition in self._partitions:
-                    await self.fill(partition)
-                    while self.waiting:
-                        await asyncio.sleep(self._interval)
-                    if partition in self._partitions:
-                        await self._redis.hset(REDIS_FILLED, str(partition), run_id)
-        except AWAY as error:
-            _logger.warning("read model: filling %s is tried again: %s", self.address, named(error))
-        except Exception:  # the stream must go on whatever happens here
-            _logger.exception("read model: filling is tried again")
-            await asyncio.sleep(5.0)
+        await self.filler.look(self._redis, run_id)
 
     def _write_all_again(self) -> None:
         self._dirty = dict.fromkeys(self._metrics)
@@ -325,8 +296,7 @@ class ReadModel:
     async def _write(self) -> None:
         """Send everything waiting, in pipelines; what is replaced meanwhile stays waiting."""
         while self.waiting:
-            keys = list(islice(self._dirty, CHUNK * 5))
-            batch = [(key, self._metrics[key]) for key in keys]
+            batch = [(key, self._metrics[key]) for key in islice(self._dirty, CHUNK * 5)]
             alerts = list(islice(self._pending.values(), CHUNK * 5))
             profiles = list(islice(self._profiles.items(), CHUNK * 5))
             samples = list(islice(self._samples, CHUNK))
@@ -334,30 +304,42 @@ class ReadModel:
             put_metrics(pipeline, batch)
             put_alerts(pipeline, alerts, _KEEP_ALERTS, _KEEP_RECENT)
             put_profiles(pipeline, profiles, self._max_profiles)
-            for _ in range(put_samples(pipeline, samples, self._max_series)):
-                self._telemetry.readmodel_error("refused")
+            if wrong := put_samples(pipeline, samples, self._max_series):
+                self._telemetry.readmodel_error("refused", wrong)
             # Not raised by redis-py, which would put the command with its values into the message.
             for result in await pipeline.execute(raise_on_error=False):
                 if isinstance(result, Exception):
                     raise result
-            for key, held in batch:
-                if self._metrics.get(key) in (held, None):
-                    self._dirty.pop(key, None)
-            for alert in alerts:
-                self._pending.pop((alert.version, alert.fingerprint), None)
-            for name, profile in profiles:
-                if self._profiles.get(name) is profile:
-                    del self._profiles[name]
-            for sample in samples:
-                if self._samples and self._samples[0] is sample:
-                    self._samples.popleft()
-            for word, n in (
-                ("metrics", len(batch)),
-                ("alerts", len(alerts)),
-                ("profiles", len(profiles)),
-                ("samples", len(samples)),
-            ):
-                self._telemetry.readmodel_written(word, n)
+            self._wrote(batch, alerts, profiles, samples)
+        self.filler.drained.set()
+
+    def _wrote(
+        self,
+        batch: list[tuple[str, Held]],
+        alerts: list[Alert],
+        profiles: list[tuple[str, Profile]],
+        samples: list[Sample],
+    ) -> None:
+        """These no longer wait, but for what was replaced meanwhile."""
+        for key, held in batch:
+            if self._metrics.get(key) in (held, None):
+                self._dirty.pop(key, None)
+        for alert in alerts:
+            self._pending.pop((alert.version, alert.fingerprint), None)
+        for name, profile in profiles:
+            if self._profiles.get(name) is profile:
+                del self._profiles[name]
+        for sample in samples:
+            if self._samples and self._samples[0] is sample:
+                self._samples.popleft()
+        counted = {
+            "metrics": len(batch),
+            "alerts": len(alerts),
+            "profiles": len(profiles),
+            "samples": len(samples),
+        }
+        for word, n in counted.items():
+            self._telemetry.readmodel_written(word, n)
 
     def _answered(self) -> None:
         if self._trouble is not None:
@@ -376,3 +358,21 @@ class ReadModel:
         self._trouble = reason
         self._telemetry.readmodel_up(up=False)
         self._telemetry.readmodel_error(kind(error))
+
+
+def read_model(settings: Settings, telemetry: Telemetry) -> ReadModel | None:
+    """The read model of a worker; None where the deployment has none.
+
+    Raises:
+        ValueError: as ``ReadModel``.
+    """
+    url = settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
+    if not url:
+        return None
+    return ReadModel(
+        url,
+        telemetry,
+        max_profiles=settings.redis_profiles,
+        max_series=settings.redis_series,
+        **tls(settings),
+    )

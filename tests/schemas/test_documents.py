@@ -71,6 +71,7 @@ def test_old_messages_still_parse(name: str, message: dict[str, Any]) -> None:
         ("reply", {"event_id": "x" * 129}),
         ("metrics", {"slice": {"shoe_size": "44"}}),
         ("alert", {"type": "cx.alert.shouted.v1"}),
+        ("customer", {"churn_probability": 1.5}),
         ("deadletter", {"reason": "because"}),
         ("decision", {"stage": "elsewhere"}),
         ("action", {"status": "thought about"}),
@@ -100,6 +101,7 @@ def test_asyncapi_names_the_topics_of_the_program() -> None:
         topics.METRICS,
         topics.ALERTS,
         topics.DECISIONS,
+        topics.CUSTOMERS,
         topics.DEADLETTERS,
     }
 

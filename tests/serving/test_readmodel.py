@@ -15,7 +15,7 @@ import pytest
 from stream import topics
 from stream.serving import ReadModel, Telemetry
 from stream.serving.reader import BlockingReader
-from stream.serving.readmodel import REDIS_ALERTS_VERSIONS
+from stream.serving.readmodel_scripts import REDIS_ALERTS_VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -217,7 +217,7 @@ async def test_memory_is_bounded_while_redis_is_away(redis_process: RedisProcess
     """Beyond the bound the longest unchanged slices are let go, and counted."""
     redis_process.kill()
     telemetry = Telemetry()
-    model = ReadModel(redis_process.url, telemetry, max_slices=100)
+    model = ReadModel(redis_process.url, telemetry, max_slices=100, max_series=0)
     for number in range(150):
         model.offer_metrics(str(number), 1_000, True, metric(number))
     assert model.waiting == 100
