@@ -107,18 +107,17 @@ def _receivers(place: Place, mail: MailDefaults) -> dict[str, tuple[Target, ...]
         raise place.error(f"must have 1 to {_MOST} receivers")
     found: dict[str, tuple[Target, ...]] = {}
     for item in items:
-        known = ("name", *KINDS)
-        fields = item.mapping(known, _FOREIGN, what="a receiver")
-        if "name" not in fields:
+        named = item.member("name")
+        if named is None:
+            item.mapping(None, what="a receiver")
             raise item.missing("name")
-        name = fields["name"].text(64, what="a name")
+        name = named.text(64, what="a name")
         if not _NAME.fullmatch(name):
-            raise fields["name"].error(
-                "must have 1 to 64 letters, digits and _ . -, beginning with one of the first two"
-            )
+            raise named.error("must have 1 to 64 letters, digits and _ . -, and begin with a letter or digit")
         if name in found:
-            raise fields["name"].error(f"{name!r} is a receiver already; give this one a name of its own")
-        found[name] = targets_of(name, item.named(name).mapping(known, _FOREIGN, what="a receiver"), mail)
+            raise named.error(f"{name!r} is a receiver already; give this one a name of its own")
+        fields = item.named(name).mapping(("name", *KINDS), _FOREIGN, what="a receiver")
+        found[name] = targets_of(name, fields, mail)
     return found
 
 
