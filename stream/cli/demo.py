@@ -51,8 +51,8 @@ _STUCK_SECONDS: Final = 60.0
 def demo(events: int | None, seed: int, speed: float | None, as_json: bool) -> None:
     """See it work: an embedded broker and Redis, a worker, simulated customers, and what comes of them.
 
-    Shows rolling metrics with their intervals and alerts as they fire and resolve. Everything is in memory
-    and gone at the end; settings and .env do not matter here.
+    Shows rolling metrics with their intervals and alerts as they fire and resolve, here and on the live page, whose
+    address is said. Everything is in memory and gone at the end; settings and .env do not matter here.
     """
     if as_json and events is None:
         raise click.UsageError("--json needs --events: a summary has to have an end")
@@ -68,7 +68,9 @@ def demo(events: int | None, seed: int, speed: float | None, as_json: bool) -> N
 def _run(rules: str, events: int | None, seed: int, pace: float | None, *, as_json: bool) -> None:
     click.echo("starting broker, Redis and worker ...", err=True)
     with ExitStack() as opened:
-        stack = opened.enter_context(Stack(rules))
+        stack = opened.enter_context(Stack(rules, page=not as_json))
+        if stack.page_url:
+            click.echo(f"the live page: {stack.page_url}", err=True)
         reader = BlockingReader(stack.redis_url)
         opened.callback(reader.close)
         feeder = Feeder(Sender({"bootstrap.servers": stack.bootstrap}), simulated(seed, events), pace)

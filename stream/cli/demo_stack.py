@@ -1,4 +1,4 @@
-"""What the demo runs on: an embedded broker, an embedded Redis and the very worker of production."""
+"""What the demo runs on: an embedded broker, an embedded Redis, and the very worker and API of production."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _APP: Final = "cx-demo"
 _PARTITIONS: Final = 4
 _READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
+_PAGE_PORT: Final = 8080  # where the page is, unless something else is there
 
 # Beside the addresses, all that differs from a deployment's defaults.
 _SETTINGS: Final = {
@@ -36,28 +37,32 @@ _SETTINGS: Final = {
 
 
 class Stack:
-    """Broker, Redis and worker, from ``with`` to its end.
+    """Broker, Redis, worker and live page, from ``with`` to its end.
 
     Args:
         rules: text of the rules file.
+        page: whether there is to be a live page.
 
     Attributes:
         bootstrap: the broker's address.
         redis_url: the read model's.
         ops_url: base of the worker's ``/metrics``.
+        page_url: address of the live page; empty where there is none.
     """
 
-    def __init__(self, rules: str) -> None:
+    def __init__(self, rules: str, *, page: bool = False) -> None:
         self._rules = rules
+        self._page = page
         self._opened = ExitStack()
-        self._worker: Child | None = None
-        self._log: Path | None = None
+        self._children: dict[str, Child] = {}
+        self._folder = Path()
+        self.page_url = ""
         self.bootstrap = ""
         self.redis_url = ""
         self.ops_url = ""
 
     def __enter__(self) -> Self:
-        """Start everything and wait until the worker is ready.
+        """Start everything and wait until it is ready.
 
         Raises:
             Problem: a part did not come up.
@@ -77,16 +82,16 @@ class Stack:
         self._opened.close()
 
     def watch(self) -> None:
-        """Raise `Problem` with the end of its log when the worker has died."""
-        if self._worker is not None and (code := self._worker.poll()) is not None:
-            raise Problem(f"the worker ended with exit code {code}:\n{self._tail()}")
+        """Raise `Problem` with the end of its log when a process has died."""
+        for name, child in self._children.items():
+            if (code := child.poll()) is not None:
+                raise Problem(f"cx {name} ended with exit code {code}:\n{self._tail(name)}")
 
     def _start(self, opened: ExitStack) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="cx-demo-"))
+        folder = self._folder = Path(tempfile.mkdtemp(prefix="cx-demo-"))
         opened.callback(shutil.rmtree, folder, ignore_errors=True)
         rules = folder / "rules.yml"
         rules.write_text(self._rules, encoding="utf-8")
-        self._log = folder / "worker.log"
         self.bootstrap = opened.enter_context(EmbeddedKafka(layout(_APP, _PARTITIONS))).bootstrap
         self.redis_url = opened.enter_context(EmbeddedRedis()).url
         port = _free_port()
@@ -98,34 +103,51 @@ class Stack:
             "CX_RULES": str(rules),
             "CX_HTTP_PORT": str(port),
         }
+        self._run(opened, "worker", settings)
+        if self._page:
+            page_port = _free_port(_PAGE_PORT)
+            self.page_url = f"http://localhost:{page_port}"
+            self._run(opened, "serve", {**settings, "CX_API_PORT": str(page_port)})
+        self._wait("worker", self.ops_url)
+        if self._page:
+            self._wait("serve", self.page_url)
+
+    def _run(self, opened: ExitStack, name: str, settings: dict[str, str]) -> None:
         # In a folder of its own and without the caller's CX_ variables: the demo is the same everywhere.
         command = ["/usr/bin/env"]
-        command += [part for name in os.environ if name.startswith("CX_") for part in ("-u", name)]
-        command += [f"{name}={value}" for name, value in settings.items()]
-        command += [sys.executable, "-m", "stream.cli", "worker"]
-        worker = self._worker = Child(command, cwd=folder, log=self._log)
-        opened.callback(worker.stop, _STOP_SECONDS)
-        self._wait()
+        command += [part for given in os.environ if given.startswith("CX_") for part in ("-u", given)]
+        command += [f"{given}={value}" for given, value in settings.items()]
+        command += [sys.executable, "-m", "stream.cli", name]
+        child = self._children[name] = Child(command, cwd=self._folder, log=self._log(name))
+        opened.callback(child.stop, _STOP_SECONDS)
 
-    def _wait(self) -> None:
+    def _wait(self, name: str, base: str) -> None:
         deadline = time.monotonic() + _READY_SECONDS
-        while reason := unready(self.ops_url):
+        while reason := unready(base):
             self.watch()
             if time.monotonic() > deadline:
                 raise Problem(
-                    f"the worker is not ready after {_READY_SECONDS:.0f} s ({reason}):\n{self._tail()}"
+                    f"cx {name} is not ready after {_READY_SECONDS:.0f} s ({reason}):\n{self._tail(name)}"
                 )
             time.sleep(0.1)
 
-    def _tail(self) -> str:
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
+
+    def _tail(self, name: str) -> str:
         try:
-            text = self._log.read_text(errors="replace") if self._log else ""
+            text = self._log(name).read_text(errors="replace")
         except OSError:
             text = ""
         return "\n".join(text.splitlines()[-20:]) or "(it wrote nothing)"
 
 
-def _free_port() -> int:
+def _free_port(wanted: int = 0) -> int:
+    """A free port of this machine: the one wanted, or any."""
     with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return _free_port()
         return int(probe.getsockname()[1])

@@ -82,7 +82,8 @@ def _head(watch: Watch) -> RenderableType:
         ("dead letters", str(verdicts.get("deadletter", 0))),
     ]
     text = Text("  ").join(Text.assemble((f"{name} ", "dim"), (value, "bold")) for name, value in parts)
-    return Panel(text, title="cx demo: Ctrl-C ends it", title_align="left")
+    page = f"live page: {watch.stack.page_url}; " if watch.stack.page_url else ""
+    return Panel(text, title=f"cx demo: {page}Ctrl-C ends it", title_align="left")
 
 
 def _metrics(metrics: dict[str, dict[str, Any]], rows: int) -> RenderableType:

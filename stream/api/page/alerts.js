@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "./vendor/preact.js";
 import * as api from "./api.js";
 import { figure, lasting, metricName, moment, money, ofMetric, sliceName } from "./format.js";
 import { Badge, Facts, Note, Problem } from "./parts.js";
-import { refreshAlerts, told } from "./store.js";
+import { refreshAlerts, told, wantCustomers } from "./store.js";
 
 function evidence(claim) {
   if (!claim) return "";
@@ -133,7 +133,7 @@ export function AlertsView({ state }) {
   const past = shown.filter((row) => !row.firing && !row.held_back);
   return html`
     <div class="head"><h1>Alerts</h1><div class="controls">
-      <label class="line"><input type="checkbox" checked=${customers} onChange=${() => setCustomers(!customers)} /> single customers' too (${figure(ofCustomers, 0)})</label>
+      <label class="line"><input type="checkbox" checked=${customers} onChange=${() => { wantCustomers(!customers); setCustomers(!customers); }} /> single customers' too (${figure(ofCustomers, 0)})</label>
       <label class="line"><input type="checkbox" checked=${over} onChange=${() => setOver(!over)} /> what is over</label>
     </div></div>
     <p>${firing ? `${figure(firing, 0)} firing.` : "Nothing fires."}</p>

@@ -47,7 +47,7 @@ export const alerts = (query) => ask("/v1/alerts", { query });
 export const explain = (fingerprint) => ask(`/v1/alerts/${enc(fingerprint)}/explain`);
 export const act = (fingerprint, body) => ask(`/v1/alerts/${enc(fingerprint)}/actions`, { body });
 export const silence = (body) => ask("/v1/silences", { body });
-export const topCustomers = (limit) => ask("/v1/customers/top", { query: { limit } });
+export const topCustomers = (n) => ask("/v1/customers", { query: { n } });
 export const customer = (id) => ask(`/v1/customers/${enc(id)}`);
 export const rules = () => ask("/v1/rules");
 export const checkRules = (body) => ask("/v1/rules/check", { body });

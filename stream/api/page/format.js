@@ -33,6 +33,15 @@ export function ofMetric(metric, value, currency) {
   return figure(value, metric === "ces" ? 2 : 1);
 }
 
+/** The value, or where there is no single right one (money in several currencies), its parts. */
+export function ofFigures(metric, figures) {
+  const parts = Object.entries(figures.parts || {});
+  if (figures.value === null && parts.length && parts.every(([name]) => /^[A-Z]{3}$/.test(name))) {
+    return parts.map(([currency, value]) => money(value, currency)).join(", ");
+  }
+  return ofMetric(metric, figures.value, figures.currency);
+}
+
 export function money(value, currency) {
   if (value === null || value === undefined) return "–";
   if (!currency || currency === "XXX") return figure(value, 2);

@@ -3,7 +3,7 @@
 import { html, useEffect, useMemo, useState } from "./vendor/preact.js";
 import * as api from "./api.js";
 import { Chart } from "./chart.js";
-import { figure, intervalWords, metricName, moment, ofMetric, sliceKey, sliceName } from "./format.js";
+import { figure, intervalWords, metricName, moment, ofFigures, ofMetric, sliceKey, sliceName } from "./format.js";
 import { Gap, Interval, Note, Problem, Spark, rangeOf } from "./parts.js";
 import { Points, useTicks } from "./store.js";
 
@@ -57,7 +57,7 @@ function MetricCard({ metric, figures, slice, window, chosen, choose, draw }) {
   }, [key, metric, window, draw]);
   return html`<li><button type="button" class="metric" aria-pressed=${chosen} onClick=${() => choose(metric)}>
     <span class="name">${metricName(metric)}</span>
-    <span class="value">${ofMetric(metric, figures.value, figures.currency)}</span>
+    <span class="value">${ofFigures(metric, figures)}</span>
     <span class="small">${intervalWords(metric, { ...figures, confidence: null }) || " "}</span>
     <span class="small">on ${figure(figures.n, 0)}${figures.goal ? ", " : ""}<${Gap} metric=${metric} line=${figures.goal} name="goal" /></span>
     <${Spark} points=${points} />
@@ -107,7 +107,7 @@ function Slices({ state, metric, window, show }) {
         <th scope="col" class="number">On</th></tr></thead>
       <tbody>${rows.map(({ slice, figures }) => html`<tr key=${sliceKey(slice)}>
         <th scope="row"><button type="button" class="link" onClick=${() => show(slice)}>${Object.values(slice).join(" · ")}</button></th>
-        <td class="number">${ofMetric(metric, figures.value, figures.currency)}</td>
+        <td class="number">${ofFigures(metric, figures)}</td>
         <td><${Interval} metric=${metric} figures=${figures} range=${range} />
           <span class="small">${intervalWords(metric, { ...figures, confidence: null })}</span></td>
         <td class="number">${figure(figures.n, 0)}</td></tr>`)}</tbody>

@@ -13,9 +13,10 @@ function InForce() {
   useEffect(() => { api.rules().then(setFound, setError); }, []);
   if (error) return html`<${Problem} error=${error} />`;
   if (!found) return html`<p class="small">Reading…</p>`;
-  if (!found.rules?.length) return html`<${Note}>No rules are in force here: metrics without alerts.<//>`;
+  const now = found.versions.find((version) => version.in_force);
+  if (!found.rules.length) return html`<${Note}>No rules are in force here: metrics without alerts.<//>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label="rules in force"><table>
-    <caption>${found.name || "Rules"}${found.valid_from ? `, in force since ${moment(found.valid_from)}` : ""}</caption>
+    <caption>${now ? now.name : "Rules"}${now?.valid_from ? `, in force since ${moment(now.valid_from)}` : ""}</caption>
     <thead><tr><th scope="col">Alert</th><th scope="col">Severity</th><th scope="col">About</th><th scope="col">Fires when</th><th scope="col">Over when</th></tr></thead>
     <tbody>${found.rules.map((rule) => html`<tr key=${rule.alert}><th scope="row">${rule.alert}</th>
       <td><${Badge} kind=${rule.severity}>${rule.severity}<//></td><td>${rule.about}</td><td>${rule.fires_when}</td><td>${rule.over_when || "–"}</td></tr>`)}</tbody>

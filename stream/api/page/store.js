@@ -55,12 +55,21 @@ function takeSlice(found) {
   for (const tick of ticks) tick(key, found);
 }
 
+let customers = false;
+const askAlerts = () => api.alerts({ state: "all", limit: 300, customers });
+
+/** Whether alerts about single customers are wanted as well. */
+export function wantCustomers(wanted) {
+  customers = wanted;
+  refreshAlerts(0);
+}
+
 let asked = null;
 export function refreshAlerts(soon = 400) {
   clearTimeout(asked);
   asked = setTimeout(async () => {
     try {
-      state.alerts = await api.alerts({ limit: 200 });
+      state.alerts = await askAlerts();
       changed();
     } catch { /* the stream or the next alert asks again */ }
   }, soon);
@@ -113,7 +122,7 @@ export async function open() {
 
 async function load() {
   for (const found of await api.slices()) takeSlice(found);
-  state.alerts = await api.alerts({ limit: 200 });
+  state.alerts = await askAlerts();
   state.loaded = true;
   changed();
 }
