@@ -87,6 +87,7 @@ export function told(text) {
 
 function take(kind, data) {
   if (kind === "metrics") takeSlice(data);
+  else if (kind === "reset") load(); // more was missed than the stream can give again
   else if (kind === "alert") {
     refreshAlerts();
     if (!data.subject.startsWith("customer:")) told(`${data.data.alert}: ${data.data.state}, ${data.subject}`);
