@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Depends, FastAPI
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from stream.api import problems
+from stream.api import alerts, customers, events, health, metrics, problems, rules, silences, stream
 from stream.api.guard import Guard
-from stream.api.parts import Parts, known_query
+from stream.api.parts import READ, Parts, known_query
+from stream.api.shapes import ItemError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,32 +26,12 @@ PAGE: Final = Path(__file__).with_name("page")
 _UPLOADS: Final = frozenset({"/v1/rules/backtest"})
 
 
-class _Id(Convertor[str]):
-    """Ids as producers have them, also with a slash."""
-
-    regex = ".+?"
-
-    def convert(self, value: str) -> str:
-        """As it is."""
-        return value
-
-    def to_string(self, value: str) -> str:
-        """As it is."""
-        return value
-
-
-register_url_convertor("id", _Id())
-
-
 def create_app(settings: Settings) -> FastAPI:
     """The app of a deployment; it connects to Kafka and Redis when it is started.
 
     Raises:
         RuleError, ValueError: rules or settings are wrong; the message names the setting.
     """
-    # Those that read `settings` here may be slow to import.
-    from stream.api import alerts, customers, events, health, metrics, rules, silences, stream  # noqa: PLC0415
-
     parts = Parts(settings)
 
     @asynccontextmanager
@@ -58,6 +40,23 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         await parts.stop()
 
+    app = routed(lifespan)
+    app.state.parts = parts
+    app.add_middleware(
+        Guard,
+        keys=parts.keys,
+        rate=settings.api_rate,
+        most_bytes=lambda path: (
+            settings.api_max_upload_bytes if path in _UPLOADS else settings.api_max_body_bytes
+        ),
+        telemetry=parts.telemetry,
+    )
+    app.mount("/", StaticFiles(directory=PAGE, html=True, check_dir=False), name="page")
+    return app
+
+
+def routed(lifespan: Any = None) -> FastAPI:
+    """The routes, and how their failures are told; without parts nothing can be asked of them."""
     app = FastAPI(
         title="cx-pulse",
         version=metadata.version("cx-pulse"),
@@ -70,24 +69,24 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.parts = parts
-    app.add_middleware(
-        Guard,
-        keys=parts.keys,
-        rate=settings.api_rate,
-        most_bytes=lambda path: (
-            settings.api_max_upload_bytes if path in _UPLOADS else settings.api_max_body_bytes
-        ),
-        telemetry=parts.telemetry,
-    )
     problems.install(app)
     for room in (metrics, alerts, silences, customers, rules, events, stream, health):
         app.include_router(room.router)
 
-    @app.get("/openapi.json", include_in_schema=False)
-    async def openapi() -> dict[str, Any]:
+    @app.get("/openapi.json", include_in_schema=False, dependencies=READ)
+    async def openapi() -> Response:
         """This API, described."""
-        return app.openapi()
+        return Response(described(app), media_type="application/json")
 
-    app.mount("/", StaticFiles(directory=PAGE, html=True, check_dir=False), name="page")
     return app
+
+
+def described(app: FastAPI) -> str:
+    """OpenAPI of an app, as text."""
+    found = app.openapi()
+    schemas = found["components"]["schemas"]
+    for shape in (Problem, ItemError):  # routes refer to them, and none returns them
+        schema = shape.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema.pop("$defs", None)
+        schemas[shape.__name__] = schema
+    return json.dumps(found, indent=2, ensure_ascii=False, sort_keys=True) + "\n"

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from schemas import format_ms
@@ -26,6 +27,23 @@ from stream.privacy.pseudonyms import all_names
 if TYPE_CHECKING:
     from stream.api.parts import Parts
     from stream.customers import Customer
+
+
+class _Id(Convertor[str]):
+    """Ids as producers have them, also with a slash."""
+
+    regex = ".+?"
+
+    def convert(self, value: str) -> str:
+        """As it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+register_url_convertor("id", _Id())
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"])
 _CODES: Final = (401, 403, 422, 429, 503)

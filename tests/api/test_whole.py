@@ -62,7 +62,7 @@ ADA: list[dict[str, Any]] = [
         "occurred_at": "2026-01-12T07:40:00Z",
         "metric": "nps",
         "score": 2,
-        "comment": "never-again",
+        "comment": "no-more",
     },
 ]
 for each in ADA:
@@ -86,7 +86,7 @@ def replies() -> list[dict[str, Any]]:
 
 
 def test_the_whole_way(kafka: KafkaServer, redis_url: str, tmp_path: Path) -> None:
-    """An event posted over HTTP comes out as an alert over SSE, as metrics and a profile; and the person is erased."""
+    """An event posted comes out as an alert over SSE, as metrics and a profile; and the person is erased."""
     deployment = Deployment(kafka.bootstrap, tmp_path, RULES, CX_REDIS_URL=redis_url).create()
     settings = settings_of(
         kafka.bootstrap,
@@ -179,7 +179,7 @@ def _customers(client: Any, get: Any) -> None:
 
     profile = until("the profile", shown)
     assert profile["customer_id"] == "ada/1"
-    assert "never-again" not in json.dumps(profile)
+    assert "no-more" not in json.dumps(profile)
     top = get("/v1/customers", TopCustomers)
     assert [each["customer_id"] for each in top["customers"]][:1] == ["ada/1"]
     held = get("/v1/customers/ada%2F1/export", CustomerExport, PRIVACY)
