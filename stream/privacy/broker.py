@@ -32,6 +32,7 @@ _ANSWER_S: Final = 30.0
 _STALL_S: Final = 60.0
 _LARGEST: Final = 4 * 1024 * 1024
 _READ_ONCE: Final = 5_000
+_READ_S: Final = 0.05  # that much is waited for
 _UNREAD_GROUP: Final = "cx-erase"  # never joined, nothing is committed under it
 _EMPTY: Final = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
 
@@ -48,12 +49,14 @@ class Broker:
         self._config = {**confluent_config(settings), "log_level": 0}
         self._admin: Any = kafka_admin.AdminClient(self._config)
         self._members: dict[str, Consumer] = {}
+        self._readers: list[Consumer] = []
         self._producer: Producer | None = None
 
     def close(self) -> None:
         """Leave the brokers alone."""
-        for member in self._members.values():
+        for member in (*self._members.values(), *self._readers):
             member.close()
+        self._readers.clear()
         self._members.clear()
 
     # -- logs ------------------------------------------------------------------------------------------
@@ -79,21 +82,12 @@ class Broker:
         """Records of a log, in order; where compaction or transactions have left gaps, those that are there."""
         if begin >= end:
             return
-        consumer = Consumer(
-            {
-                **self._config,
-                "group.id": _UNREAD_GROUP,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-                "isolation.level": "read_uncommitted",  # as workers read
-            }
-        )
+        consumer = self._reader()
         try:
             consumer.assign([TopicPartition(*source, begin)])
             moved = time.monotonic()
             while time.monotonic() - moved < _STALL_S:
-                for message in consumer.consume(_READ_ONCE, timeout=0.5):
+                for message in consumer.consume(_READ_ONCE, timeout=_READ_S):
                     error, offset = message.error(), message.offset() or 0
                     if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
                         raise KafkaException(error)
@@ -102,11 +96,28 @@ class Broker:
                     if error is None:
                         moved = time.monotonic()
                         yield _entry(message, offset)
+                    if offset + 1 >= end:
+                        return
             raise Refused(f"{source}: nothing more can be read; is the broker well?")
         except KafkaException as error:
             raise _refusal(error, str(source)) from None
         finally:
-            consumer.close()
+            self._readers.append(consumer)
+
+    def _reader(self) -> Consumer:
+        if self._readers:
+            return self._readers.pop()
+        return Consumer(
+            {
+                **self._config,
+                "group.id": _UNREAD_GROUP,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 20,  # the end of a log is told only once the broker has waited
+                "isolation.level": "read_uncommitted",  # as workers read
+            }
+        )
 
     def append(
         self,

@@ -100,6 +100,7 @@ class Rewriting:
         Raises:
             Refused: not all that is to be rewritten was worked on. Nothing has been changed.
         """
+        self.concerns = Concerns(self._register.erasures)  # those that are known by now
         found = []
         for source in self._broker.sources(NAMING):
             begin, end = self._broker.span(source)
