@@ -28,6 +28,7 @@ PACE_S: Final = 0.05
 #: When a partition is given away, requests under way may still end within this time.
 GRACE_S: Final = 1.0
 LEVELS: Final = ("waiting", "parked", "oldest_seconds", "up")
+_COMPLAIN_S: Final = 60.0
 _TIDY_S: Final = 3_600.0
 _LEAST_WAIT_S: Final = 0.005
 
@@ -173,6 +174,7 @@ class _Pump:
         self._requests: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._tidied = monotonic()
+        self._complained: dict[str, float] = {}
         self._version = 0  # of the erasures that were looked at
 
     def start(self) -> None:
@@ -260,7 +262,9 @@ class _Pump:
         elif kind == "failed" and well:
             logger.warning("%s: does not take alerts (%s); they are kept and tried again", key, why)
         elif kind == "refused":
-            logger.warning("%s: refuses an alert (%s)", key, why)
+            if monotonic() - self._complained.get(key, -_COMPLAIN_S) >= _COMPLAIN_S:
+                self._complained[key] = monotonic()
+                logger.warning("%s: refuses alerts (%s)", key, why)
         elif not well:
             logger.info("%s: takes alerts again", key)
 
