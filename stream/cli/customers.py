@@ -18,7 +18,7 @@ from stream.cli.problems import Finding, Problem
 from stream.cli.shape import Group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from stream.customers import Customer, CustomerConfig
     from stream.customers.ranking import Ranked
@@ -76,6 +76,7 @@ customers.add_command(erase)
     examples="""
     cx customers rank events.ndjson
     cx customers rank day-*.ndjson.gz --as-of 2026-03-01T00:00:00Z --json > ranked.ndjson
+    cx customers rank events.ndjson --fit --horizon 26w
     cx simulate --events 20000 | cx customers rank - --top 10
     """
 )
@@ -86,6 +87,7 @@ customers.add_command(erase)
 @_horizon
 @_currency
 @click.option("--top", type=click.IntRange(1), help=f"At most so many.  [default: {_TOP}; with --json all]")
+@click.option("--fit", is_flag=True, help="By models fitted to these customers, not by the declared ones.")
 @click.option(
     "--rules", type=click.Path(path_type=Path, dir_okay=False), help="Rules file.  [default: CX_RULES]"
 )
@@ -102,6 +104,7 @@ def rank(
     horizon_ms: int,
     currency: str | None,
     top: int | None,
+    fit: bool,
     rules: Path | None,
     now_ms: int | None,
     as_json: bool,
@@ -112,11 +115,33 @@ def rank(
     sorted, no record is too late.
     """
     settings = load_settings(**({} if rules is None else {"rules": rules}))
+    found, at_ms = read_customers(files, settings, now_ms, as_of_ms)
+    from stream.customers.ranking import rank as order  # noqa: PLC0415 - only when all else is well
+
+    config = _config(settings, horizon_ms, currency)
+    if fit:
+        config = _fitted(config, found.values(), at_ms)
+    _tell(order(found.items(), at_ms, config), at_ms, top, as_json=as_json)
+
+
+def read_customers(
+    files: tuple[Path, ...], settings: Settings, now_ms: int | None, as_of_ms: int | None
+) -> tuple[dict[str, Customer], int]:
+    """The customers of event files, and the moment they are looked at; what was not taken is told on stderr.
+
+    Args:
+        files: NDJSON, plain or gzip; ``-`` is standard input.
+        settings: What decides the outcome.
+        now_ms: Events further ahead of it are too early; None: the present.
+        as_of_ms: Later events are left out; None: the time of the newest.
+
+    Raises:
+        Problem: a file or a setting is wrong.
+    """
     look_for(files)
     from stream.alerting.rules import RuleError  # noqa: PLC0415 - only when all else is well
     from stream.compute import Job, Unreadable  # noqa: PLC0415
     from stream.compute.folding import fold_files  # noqa: PLC0415
-    from stream.customers.ranking import rank as order  # noqa: PLC0415
 
     now = round(time.time() * 1000) if now_ms is None else now_ms
     with on_disk(files) as paths, progress(paths, "reading") as advance:
@@ -133,9 +158,19 @@ def rank(
     if base.left_out:
         click.echo(f"cx: {base.left_out} later than --as-of, left out", err=True)
     found = dict(base.customers())
-    at_ms = max((c.last_ms for c in found.values()), default=0) if as_of_ms is None else as_of_ms
-    ranking = order(found.items(), at_ms, _config(settings, horizon_ms, currency))
-    _tell(ranking, at_ms, top, as_json=as_json)
+    return found, max((c.last_ms for c in found.values()), default=0) if as_of_ms is None else as_of_ms
+
+
+def _fitted(config: CustomerConfig, found: Iterable[Customer], at_ms: int) -> CustomerConfig:
+    """The configuration with models fitted to customers; what comes of it is told on stderr."""
+    from stream.cli.models import in_one_line  # noqa: PLC0415 - only with --fit
+    from stream.customers.models import config_with  # noqa: PLC0415
+    from stream.pipeline.fits import fit_customers  # noqa: PLC0415
+
+    for version in fit_customers(list(found), at_ms, config.currency):
+        click.echo(f"cx: {in_one_line(version)}", err=True)
+        config = config_with(config, version.name, version.parameters)
+    return config
 
 
 @customers.command(
@@ -153,10 +188,11 @@ def top(top: int, as_of_ms: int | None, horizon_ms: int, currency: str | None, a
     settings = load_settings()
     table = _Table()
     table.read(settings)
+    at_ms = _present(as_of_ms)
     ranking = order(
         ((key.decode(), _customer(value)) for key, value in table.held.items()),
-        at_ms := _present(as_of_ms),
-        _config(settings, horizon_ms, currency),
+        at_ms,
+        _in_force(settings, at_ms, horizon_ms, currency),
     )
     _tell(ranking, at_ms, top, as_json=as_json)
 
@@ -280,7 +316,8 @@ def _profile(
     from stream.customers.profile import profile  # noqa: PLC0415
     from stream.pipeline.profiles import about  # noqa: PLC0415
 
-    known = profile(customer_id, customer, at_ms, _config(settings, horizon_ms, None))
+    config = _in_force(settings, max(at_ms, customer.last_ms), horizon_ms, None)
+    known = profile(customer_id, customer, at_ms, config)
     watch: Any = customer.watch
     return {**known, **about(customer.fired, read_watch(watch))}
 
@@ -291,6 +328,16 @@ def _config(settings: Settings, horizon_ms: int | None, currency: str | None) ->
 
     config = pipeline_config(settings, silent_book(settings)).customers
     return config if horizon_ms is None else within(config, horizon_ms, currency)
+
+
+def _in_force(
+    settings: Settings, at_ms: int, horizon_ms: int | None, currency: str | None
+) -> CustomerConfig:
+    """With the versions of models that hold at a moment, as workers look at it."""
+    from stream.cli.models import known_models  # noqa: PLC0415 - reads a topic
+
+    models, _ = known_models(settings, _config(settings, horizon_ms, currency))
+    return models.at(at_ms)
 
 
 def _present(as_of_ms: int | None) -> int:

@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "alerts": ("stream.cli.alerts:alerts", "What fires, and why something did or did not."),
     "delivery": ("stream.cli.delivery:delivery", "Who is sent which alerts, and what is still owed to whom."),
     "customers": ("stream.cli.customers:customers", "Who is worth keeping, and what is known of one."),
+    "models": ("stream.cli.models:models", "What was fitted and learned of customers, and when it holds."),
     "deadletters": ("stream.cli.deadletters:deadletters", "Look at refused records; send them again."),
     "topics": ("stream.cli.topics:topics", "Create or check the topics on the broker."),
     "doctor": ("stream.cli.doctor:doctor", "What is wrong with this deployment, and what to do."),

@@ -7,9 +7,12 @@ labels are known by now. Its last record for the moment *closes* it there.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from .state import Customer
 
 HOUR_MS: Final = 3_600_000
 #: Rows of a sample in one record: some 50 kB.
@@ -87,6 +90,22 @@ def decode_example(data: bytes) -> Example:
     return _decoder.decode(data)
 
 
-def moment_of(time_ms: int, every_ms: int) -> int:
-    """The latest moment not after a time."""
-    return time_ms - time_ms % every_ms
+def row_of(customer: Customer, currency: str | None, currencies: dict[str, int]) -> Row | None:
+    """What is told of a customer who has bought; None of others.
+
+    Args:
+        customer: As of the moment.
+        currency: Whose amounts count; None: the customer's only one.
+        currencies: Places of those met so far; a new one is added.
+    """
+    first_ms, last_ms = customer.first_purchase_ms, customer.last_purchase_ms
+    if first_ms is None or last_ms is None:
+        return None
+    again = customer.purchase_days - 1
+    first, last = first_ms // HOUR_MS, (last_ms if again else first_ms) // HOUR_MS
+    spend = customer.spend
+    if currency is None:
+        currency = next(iter(spend)) if len(spend) == 1 else None
+    if currency is None or currency not in spend:
+        return again, first, last, NO_CURRENCY, 0
+    return again, first, last, currencies.setdefault(currency, len(currencies)), spend[currency]

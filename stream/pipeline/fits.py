@@ -9,7 +9,7 @@ import msgspec
 
 from schemas import ModelVersion
 from schemas.times import EPOCH, MILLISECOND
-from stream.customers.examples import HOUR_MS, NO_CURRENCY
+from stream.customers.examples import HOUR_MS, NO_CURRENCY, Sample, row_of
 from stream.customers.fitting import Fit, Unfit, fit_bgnbd, fit_gamma_gamma
 from stream.customers.fold import MONEY_UNITS
 from stream.customers.models import BGNBD, GAMMA_GAMMA
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from schemas.model import ModelName
-    from stream.customers.examples import Row, Sample
+    from stream.customers import Customer
+    from stream.customers.examples import Row
     from stream.customers.fitting import Bought
 
 _HOURS: Final = WEEK_MS // HOUR_MS
@@ -57,6 +58,22 @@ def fit_amounts(
         before,
         currency,
     )
+
+
+def fit_customers(
+    customers: Iterable[Customer], at_ms: int, currency: str | None = None
+) -> tuple[ModelVersion, ModelVersion]:
+    """Versions of BG/NBD and Gamma-Gamma from all customers at a moment, which hold from then on.
+
+    Args:
+        customers: As they are at the moment.
+        at_ms: The moment; for a customer with a later purchase it is the time of that.
+        currency: Whose amounts count; None: of each customer the only one.
+    """
+    currencies: dict[str, int] = {}
+    rows = [row for one in customers if (row := row_of(one, currency, currencies)) is not None]
+    samples = (Sample(0, at_ms, at_ms, currencies=list(currencies), rows=sorted(rows)),)
+    return fit_purchases(samples, at_ms, at_ms, None), fit_amounts(samples, at_ms, at_ms, None)
 
 
 def main_currency(samples: Iterable[Sample]) -> str | None:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from stream.customers import decode as decode_customer
-from stream.customers.examples import CHUNK, HOUR_MS, NO_CURRENCY, Sample, encode_example
+from stream.customers.examples import CHUNK, Sample, encode_example, row_of
 from stream.pipeline.lessons import cohorts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stream.customers import Customer
     from stream.customers.examples import Row
     from stream.customers.models import Models
     from stream.pipeline.lessons import Everyone, Keep
@@ -140,7 +139,7 @@ class Sampler:
             if crc32(name) & mask:
                 continue
             customer = decode_customer(held) if isinstance(held, bytes) else held
-            row = _row(customer, config.currency, currencies)
+            row = row_of(customer, config.currency, currencies)
             if row is not None:
                 rows.append(row)
         rows.sort()  # the order of customers says nothing, and must not
@@ -161,18 +160,3 @@ class Sampler:
             )
             for chunk, part in enumerate(parts)
         ]
-
-
-def _row(customer: Customer, currency: str | None, currencies: dict[str, int]) -> Row | None:
-    """What is told of a customer who has bought; None of others."""
-    first_ms, last_ms = customer.first_purchase_ms, customer.last_purchase_ms
-    if first_ms is None or last_ms is None:
-        return None
-    again = customer.purchase_days - 1
-    first, last = first_ms // HOUR_MS, (last_ms if again else first_ms) // HOUR_MS
-    spend = customer.spend
-    if currency is None:
-        currency = next(iter(spend)) if len(spend) == 1 else None
-    if currency is None or currency not in spend:
-        return again, first, last, NO_CURRENCY, 0
-    return again, first, last, currencies.setdefault(currency, len(currencies)), spend[currency]
