@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ops.grafana.shape import Panel, Query, Row, line, rate
+from ops.grafana.shape import Panel, Query, Row, line, or_none, rate
 
 
 def whole(family: str, metric: str) -> str:
@@ -152,7 +152,7 @@ BUSINESS: Final = (
             line(
                 "Firing now",
                 "By rule; told or kept back by silences, groups and limits.",
-                Query('sum by (alert) (cx_alerts_active{job=~"$job"}) or vector(0)', "{{alert}}"),
+                Query(or_none('sum by (alert) (cx_alerts_active{job=~"$job"})', "alert"), "{{alert}}"),
             ),
             line(
                 "Published",
@@ -164,6 +164,26 @@ BUSINESS: Final = (
                 "Looks at slices, records and customers by the reason of their outcome; see docs/why.md.",
                 Query(rate("cx_alert_decisions_total", "reason"), "{{reason}}"),
                 unit="ops",
+            ),
+        ),
+    ),
+    Row(
+        "Models of customers",
+        (
+            line(
+                "How good they are",
+                "Judged before it is learned from: docs/churn.md says what each figure is. None: not fitted yet.",
+                Query(
+                    or_none('max by (model, figure) (cx_model_figure{job=~"$job"})', "model"),
+                    "{{model}} {{figure}}",
+                ),
+                width=12,
+            ),
+            line(
+                "What they rest on",
+                "Customers or labels behind the newest version.",
+                Query(or_none('max by (model) (cx_model_n{job=~"$job"})', "model"), "{{model}}"),
+                width=12,
             ),
         ),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ops.grafana.shape import Panel, Query, Row, line, quantile, rate
+from ops.grafana.shape import Panel, Query, Row, line, or_none, quantile, rate
 
 PIPELINE: Final = (
     Row(
@@ -59,8 +59,8 @@ PIPELINE: Final = (
                 "Left out, or in the wrong place",
                 "Records not keyed by their customer; touchpoints that do not fit; members under 'other'.",
                 Query(rate("cx_misrouted_records_total", "topic"), "misrouted {{topic}}"),
-                Query(f"{rate('cx_unpaired_total', 'reason')} or vector(0)", "unpaired {{reason}}"),
-                Query(f"{rate('cx_other_members_total', 'grouping')} or vector(0)", "other {{grouping}}"),
+                Query(or_none(rate("cx_unpaired_total", "reason"), "reason"), "unpaired {{reason}}"),
+                Query(or_none(rate("cx_other_members_total", "grouping"), "grouping"), "other {{grouping}}"),
                 unit="ops",
             ),
         ),
@@ -226,21 +226,28 @@ PIPELINE: Final = (
                 "Delivery: attempts",
                 "By receiver and outcome. Nothing without CX_DELIVERY.",
                 Query(
-                    f"{rate('cx_deliveries_total', 'receiver, outcome')} or vector(0)",
+                    or_none(rate("cx_deliveries_total", "receiver, outcome"), "receiver"),
                     "{{receiver}} {{outcome}}",
                 ),
                 unit="ops",
             ),
             line(
                 "Delivery: owed",
-                "Alerts that a receiver has not had yet.",
-                Query('sum by (receiver) (cx_delivery_waiting{job=~"$job"}) or vector(0)', "{{receiver}}"),
+                "Alerts that a receiver has not had yet, and those that were given up on.",
+                Query(
+                    or_none('sum by (receiver) (cx_delivery_waiting{job=~"$job"})', "receiver"),
+                    "owed {{receiver}}",
+                ),
+                Query(
+                    or_none('sum by (receiver) (cx_delivery_parked{job=~"$job"})', "receiver"),
+                    "parked {{receiver}}",
+                ),
             ),
             line(
                 "Delivery: seconds to an answer",
                 "Of the receivers.",
                 Query(
-                    f"{quantile(0.99, 'cx_delivery_seconds', 'receiver')} or vector(0)", "p99 {{receiver}}"
+                    or_none(quantile(0.99, "cx_delivery_seconds", "receiver"), "receiver"), "p99 {{receiver}}"
                 ),
                 unit="s",
             ),

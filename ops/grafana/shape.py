@@ -69,6 +69,11 @@ def rate(counter: str, by: str = "") -> str:
     return f'sum{grouped} (rate({counter}{{job=~"$job"}}[$__rate_interval]))'
 
 
+def or_none(expr: str, label: str) -> str:
+    """The expression, or a 0 called "none" while it has no series at all."""
+    return f'{expr} or on () label_replace(vector(0), "{label}", "none", "", "")'
+
+
 def quantile(q: float, histogram: str, by: str) -> str:
     """A quantile of a histogram, over the workers that are looked at."""
     inner = f'sum by ({by}, le) (rate({histogram}_bucket{{job=~"$job"}}[$__rate_interval]))'

@@ -1,11 +1,15 @@
-"""What a worker exports: every series with its labels, buckets and sums of histograms too."""
+"""What workers and ``cx serve`` export: every series with its labels, buckets and sums of histograms too."""
 
 from __future__ import annotations
 
 import re
+from functools import cache
+from typing import Any
 
-from stream.serving import Telemetry
+from stream.api.telemetry import ApiTelemetry
+from stream.app import Worker
 from stream.serving.business import SliceValues
+from stream.settings import Settings
 
 #: How the names of a family's series end.
 _SERIES = {"counter": "_total", "histogram": ("_bucket", "_sum", "_count")}
@@ -22,11 +26,17 @@ class _Value:
     goal = baseline = benchmark = _Gap()
 
 
+@cache
 def exported() -> dict[str, set[str]]:
     """Name -> labels."""
-    telemetry = Telemetry()
+    options: dict[str, Any] = {"_env_file": None}
+    telemetry = Worker(Settings(**options)).telemetry
     found: dict[str, set[str]] = {}
-    for collector, names in telemetry.registry._collector_to_names.items():
+    collectors = {
+        **telemetry.registry._collector_to_names,
+        **ApiTelemetry().registry._collector_to_names,
+    }
+    for collector, names in collectors.items():
         labels = set(getattr(collector, "_labelnames", ()))
         kind = getattr(collector, "_type", "gauge")
         for name in names:
