@@ -10,6 +10,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+KEY = "only-on-this-machine"
 pytestmark = pytest.mark.kafka
 
 
@@ -53,7 +56,7 @@ class Machine:
             if name not in {"CLUSTER_ID", "KAFKA_HEAP_OPTS", "KAFKA_LOG_DIRS"}
         }
         self.inside = f"127.0.0.1:{inside}"
-        return KafkaServer(self.folder / "kafka", port=outside, heap_mb=512, settings=given)
+        return KafkaServer(self.folder / "kafka", port=outside, heap_mb=512, settings=given, start_within=120)
 
     @staticmethod
     def _here(value: str, ports: dict[str, int]) -> str:
@@ -134,7 +137,8 @@ def get(url: str, key: str | None = None) -> tuple[int, Any]:
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - our own
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-            return answer.status, json.loads(answer.read() or b"null")
+            body = answer.read()
+            return answer.status, json.loads(body) if "json" in answer.headers["Content-Type"] else body
     except urllib.error.HTTPError as error:
         with error:
             return error.code, None
@@ -142,6 +146,21 @@ def get(url: str, key: str | None = None) -> tuple[int, Any]:
         return 0, None
 
 
+def post(url: str, event: dict[str, Any], number: int) -> int:
+    """Send an event of one customer over HTTP; the status of the answer."""
+    now = datetime.now(UTC).isoformat()
+    body = {"event_id": f"compose-{number}", "customer_id": "ada", "occurred_at": now, **event}
+    request = urllib.request.Request(  # noqa: S310 - our own
+        url,
+        json.dumps(body).encode(),
+        {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+        status: int = answer.status
+    return status
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_same_commands_and_settings_work_without_docker(machine: Machine) -> None:
     """Topics, two workers, the API, the simulator: healthy in compose's order, and alerts reach Alertmanager."""
@@ -182,11 +201,25 @@ def test_the_same_commands_and_settings_work_without_docker(machine: Machine) ->
             until(f"{name} healthy", lambda name=name, env=env: machine.healthy(name, env), 90)
         simulated = machine.start("simulator", machine.env("simulator"))
         at = f"http://127.0.0.1:{api['CX_API_PORT']}"
-        until("values over HTTP", lambda: get(f"{at}/v1/metrics", "only-on-this-machine")[0] == 200, 60)
+        until("values over HTTP", lambda: get(f"{at}/v1/metrics", KEY)[0] == 200, 60)
         assert get(f"{at}/v1/metrics")[0] == 401
+        assert b"# TYPE" in get(f"{at}/metrics", "only-for-prometheus-here")[1]
+        assert get(f"{at}/v1/metrics", "only-for-prometheus-here")[0] == 200
         assert simulated.poll() is None
-        alerts = f"http://127.0.0.1:{port}/api/v2/alerts"
-        until("an alert in Alertmanager", lambda: get(alerts)[1], 90)
+        told = f"http://127.0.0.1:{port}/api/v2/alerts"
+        replies = count()
+
+        def alerted() -> bool:
+            # Each an own event: a reply may overtake the ticket, which goes to another topic.
+            assert post(f"{at}/v1/events", {"kind": "ticket_opened", "ref": "T-1"}, next(replies)) in {
+                200,
+                202,
+            }
+            assert post(f"{at}/v1/events", {"metric": "nps", "score": 1}, next(replies)) in {200, 202}
+            names = [each["labels"]["alertname"] for each in get(told)[1] or []]
+            return "UnhappyWithTicketOpen" in names
+
+        until("the alert in Alertmanager", alerted, 60)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{machine.said()}") from None
     assert "Traceback" not in machine.said()

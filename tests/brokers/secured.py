@@ -141,6 +141,7 @@ class SecuredKafka:
             folder / "kafka",
             port=inside,
             heap_mb=512,
+            start_within=120,
             settings=self._settings(f"127.0.0.1:{inside}"),
             jvm=[f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={self._jwks_url}"],
         )

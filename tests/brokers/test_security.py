@@ -193,6 +193,7 @@ def test_a_token_source_that_fails_is_asked_again(secured: SecuredKafka) -> None
     assert source.get().value
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("way", ["mutual", "SCRAM-SHA-512", "OAUTHBEARER"])
 def test_a_worker_does_its_work_with_no_more_than_its_acls(

@@ -57,6 +57,7 @@ class Feed(threading.Thread):
         return self.count
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_rolling_upgrade_loses_nothing_and_pauses_for_a_rebalance(
     kafka: KafkaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
