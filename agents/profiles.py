@@ -7,6 +7,7 @@ import logging
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING
 
+from agents.filling import Filling
 from stream import topics
 from stream.engine import Outgoing
 from stream.intake import partition_of
@@ -54,8 +55,7 @@ class ProfilesAgent:
         self._began: dict[int, float] = {}
         self._kept: dict[int, bytes] = {}
         self._round_over: dict[int, asyncio.Event] = {}
-        if context.readmodel is not None:
-            context.readmodel.filler.fill = self._fill
+        self._filling = None if context.readmodel is None else Filling(context, context.readmodel, self)
 
     def recovered(self) -> None:
         """Tables are complete for a new assignment: start from them."""
@@ -138,8 +138,8 @@ class ProfilesAgent:
             self._kept[partition] = kept
             self._round_over.setdefault(partition, asyncio.Event()).set()
 
-    async def _fill(self, partition: int) -> None:
-        """Give Redis everything there is of a partition, and take from it whom the table does not have."""
+    async def all_again(self, partition: int) -> None:
+        """Give Redis every profile of a partition, and take from it whom the table does not have."""
         owed = self._owed.get(partition)
         if owed is None:
             return

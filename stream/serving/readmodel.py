@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _STATE_RANK = {"firing": 0, "amended": 1, "no_data": 2, "resolved": 3, "withdrawn": 4}
+_PER_MOMENT, _AGAIN = 16, 8
 _ENDED = ("resolved", "withdrawn")
 _KEEP_RECENT = 1_000  # entries of the stream
 _KEEP_ALERTS = 10_000  # fingerprints remembered; a customer's alerts never resolve, so they need a bound
@@ -131,8 +132,8 @@ class ReadModel:
     def offer_metrics(self, slice_key: str, as_of_ms: int, final: bool, payload: bytes) -> None:
         """The newest ``cx.metrics`` value of a slice; one older than what is held is ignored."""
         version = as_of_ms * 2 + bool(final)
-        if final:
-            self.offer_history(slice_key, as_of_ms, payload)
+        if final and self._sampler.due(slice_key, as_of_ms):
+            self.offer_sample(slice_key, self._sampler.took(slice_key, as_of_ms), as_of_ms, payload)
         held = self._metrics.pop(slice_key, None)
         if held is not None and held.version > version:
             self._metrics[slice_key] = held
@@ -146,12 +147,9 @@ class ReadModel:
         self._metrics[slice_key] = Held(version, payload)
         self._dirty[slice_key] = None
 
-    def offer_history(self, slice_key: str, as_of_ms: int, payload: bytes) -> None:
-        """A final ``cx.metrics`` value, for the series alone; in ascending order of time for each slice."""
-        if self._sampler.due(slice_key, as_of_ms):
-            self._samples.append(
-                Sample(slice_key, self._sampler.took(slice_key, as_of_ms), as_of_ms, payload)
-            )
+    def offer_sample(self, slice_key: str, before_ms: int, as_of_ms: int, payload: bytes) -> None:
+        """A final ``cx.metrics`` value for the series alone, and the time of the one before it (-1: none)."""
+        self._samples.append(Sample(slice_key, before_ms, as_of_ms, payload))
 
     def offer_profile(
         self,
@@ -175,8 +173,8 @@ class ReadModel:
 
     def offer_alert(self, fingerprint: str, state: str, as_of_ms: int, payload: bytes) -> None:
         """A ``cx.alerts`` object as published; an unknown state counts as firing, a repeat as nothing."""
-        version = as_of_ms * 8 + _STATE_RANK.get(state, 0)
         known = self._versions.pop(fingerprint, -1)
+        version = _version_after(known, as_of_ms, state)
         self._versions[fingerprint] = max(known, version)
         if version <= known:
             return
@@ -218,8 +216,8 @@ class ReadModel:
 
     @property
     def room(self) -> bool:
-        """Whether profiles can be offered without others being let go; whoever has many should wait for it."""
-        return len(self._profiles) < _KEEP_PROFILES // 2
+        """Whether much can be offered without anything being let go; whoever has much should wait for it."""
+        return len(self._profiles) * 2 < _KEEP_PROFILES and len(self._samples) * 2 < _KEEP_SAMPLES
 
     async def customer_ids(self) -> AsyncIterator[str]:
         """Everybody whose profile is in Redis; in no order, some perhaps twice.
@@ -358,6 +356,19 @@ class ReadModel:
         self._trouble = reason
         self._telemetry.readmodel_up(up=False)
         self._telemetry.readmodel_error(kind(error))
+
+
+def _version_after(known: int, as_of_ms: int, state: str) -> int:
+    """Version of an alert's event, given that of the one before: event time, and the state it may only come after.
+
+    One that ends may fire again at the same moment, when late data takes it back and puts another in its place.
+    """
+    version = as_of_ms * _PER_MOMENT + _STATE_RANK.get(state, 0)
+    if known // _PER_MOMENT != as_of_ms:
+        return version
+    again = known % _PER_MOMENT >= _AGAIN
+    ended = known % _AGAIN >= _STATE_RANK["resolved"]
+    return version + _AGAIN if again or (ended and state == "firing") else version
 
 
 def read_model(settings: Settings, telemetry: Telemetry) -> ReadModel | None:

@@ -121,6 +121,21 @@ async def test_an_alert_of_which_nothing_is_heard_stays_active(redis_process: Re
         assert reader.active_alerts() == {}
 
 
+async def test_an_alert_that_is_withdrawn_may_fire_again_at_the_same_moment(
+    redis_process: RedisProcess,
+) -> None:
+    """What late data put in the place of an alert is active, also after all of it was told once more."""
+    told = [("firing", 900), ("withdrawn", 1_000), ("firing", 1_000), ("amended", 1_000)]
+    for _ in range(2):
+        async with running(redis_process) as model:
+            for name, (state, at) in enumerate(told):
+                model.offer_alert("f1", state, at, alert(str(name)))
+            await written(model)
+        reader = BlockingReader(redis_process.url)
+        assert reader.active_alerts() == {"f1": {"id": "3"}}
+        assert [one["id"] for one in reader.recent_alerts().alerts] == ["0", "1", "2", "3"]
+
+
 async def test_active_alerts_in_redis_are_bounded(
     redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
