@@ -67,7 +67,9 @@ def check(file: Path, as_json: bool, strict: bool) -> None:
         for name, line, receiver, problem in warnings:
             click.echo(f"{name}:{line}: receiver {receiver!r}: {problem}", err=True)
         aside = f", {len(warnings)} warning{'s' if len(warnings) > 1 else ''}" if warnings else ""
-        click.echo(f"{file}: ok, {len(plan.receivers)} receivers: {', '.join(plan.receivers)}{aside}")
+        count = len(plan.receivers)
+        names = ", ".join(plan.receivers)
+        click.echo(f"{file}: ok, {count} receiver{'s' if count > 1 else ''}: {names}{aside}")
     if strict and warnings:
         raise Finding(f"{file}: {len(warnings)} warning{'s' if len(warnings) > 1 else ''}, and --strict")
 
@@ -283,7 +285,10 @@ def _warnings(plan: DeliveryPlan) -> list[tuple[str, int, str, str]]:
                 f"{target.key}: nothing is signed: its owner cannot tell whose alerts these are; secret_env"
             )
             found.append((plan.filename, target.line, target.receiver, problem))
-        if target.url is not None and target.url.kind == "text" and target.url.value.startswith("http://"):
+        plain = (
+            target.url is not None and target.url.kind == "text" and target.url.value.startswith("http://")
+        )
+        if plain and target.kind is Kind.WEBHOOK:
             problem = f"{target.key}: http: alerts travel in the clear"
             found.append((plan.filename, target.line, target.receiver, problem))
     found += [

@@ -18,12 +18,14 @@ from stream import topics
 from tests.delivery.conftest import free_port
 from tests.delivery.events import event
 from tests.delivery.receivers import Hook, Post, hook
-from tests.e2e.harness import Deployment, WorkerProcess
+from tests.e2e.harness import Deployment, WorkerProcess, until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from stream.brokers.kafka import KafkaServer
+    from tests.delivery.conftest import Alertmanager
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -37,6 +39,7 @@ route:
 receivers:
   - name: care
     webhook_configs: [{url: "http://127.0.0.1:%d/", secret_env: HOOK}]
+    alertmanager_configs: [{url: "%s", resend_delay: 2s}]
   - name: gone
     webhook_configs: [{url: "http://127.0.0.1:%d/"}]
 """
@@ -96,14 +99,18 @@ async def goes_and_comes_back(deployment: Deployment, worker: WorkerProcess, gon
 
 
 @pytest.mark.timeout(180)
-async def test_every_alert_arrives_whatever_dies(kafka: KafkaServer, tmp_path: Path) -> None:
+async def test_every_alert_arrives_whatever_dies(
+    kafka: KafkaServer, tmp_path: Path, alertmanager: Callable[[str], Alertmanager]
+) -> None:
     """A receiver that was down gets every alert, with its own id and in order, though senders are killed.
 
-    One that is gone gets none until somebody asks for it; nothing of alerts or secrets is in a log.
+    An Alertmanager has what fires, and no longer once it is over. A receiver that is gone gets none until somebody
+    asks for it. Nothing of alerts or secrets is in a log.
     """
     care, gone = free_port(), free_port()
     path = tmp_path / "delivery.yml"
-    path.write_text(FILE % (care, gone))
+    there = alertmanager("http://127.0.0.1:9/")
+    path.write_text(FILE % (care, there.url, gone))
     deployment = Deployment(kafka.bootstrap, tmp_path, CX_DELIVERY=str(path), HOOK=SECRET).create()
     workers: list[WorkerProcess] = []
 
@@ -140,8 +147,11 @@ async def test_every_alert_arrives_whatever_dies(kafka: KafkaServer, tmp_path: P
                 order = [int(name[1:]) for name in names if int(name[1:]) % 20 == mark]
                 assert order == sorted(order)
 
-            tell(kafka.bootstrap, [event("last", fingerprint="f1")])
+            marks = {f"f{number}" for number in range(20)}
+            assert (await asyncio.to_thread(there.alerts)).keys() == marks
+            tell(kafka.bootstrap, [event("last", fingerprint="f1", state="resolved")])
             await settled(server, {*wanted, "last"})
+            await asyncio.to_thread(until, "f1 is over", lambda: there.alerts().keys() == marks - {"f1"})
             await asyncio.to_thread(
                 until_rows,
                 deployment,
