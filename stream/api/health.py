@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from schemas import DIMENSIONS
 from stream.api.guard import Allowed
@@ -51,7 +51,13 @@ async def ready(parts: Served) -> Response:
     return json_response({"ready": well, "checks": checks}, 200 if well else 503)
 
 
-@router.get("/metrics", tags=["health"], dependencies=READ, responses=problems(401, 403, 429))
+@router.get(
+    "/metrics",
+    tags=["health"],
+    dependencies=READ,
+    response_class=PlainTextResponse,
+    responses=problems(401, 403, 429),
+)
 async def prometheus(parts: Served) -> Response:
     """What Prometheus scrapes of this process."""
     return Response(parts.telemetry.render(), media_type=CONTENT_TYPE_LATEST)

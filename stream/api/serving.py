@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import h11
@@ -16,6 +19,8 @@ from stream.api.problems import Failed
 from stream.serving import ListenError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stream.api.parts import Parts
     from stream.settings import Settings
 
@@ -90,6 +95,24 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._parts = parts
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A signal ends the server in good order, and is not raised again after it: the exit code is 0."""
+        loop = asyncio.get_running_loop()
+        wanted = (
+            (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        )
+        for name in wanted:
+            loop.add_signal_handler(name, self._stop)
+        try:
+            yield
+        finally:
+            for name in wanted:
+                loop.remove_signal_handler(name)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._parts.live.close_streams()
         await super().shutdown(sockets)
@@ -156,8 +179,6 @@ def run_api(settings: Settings) -> int:
     logger.info("serving the API and the live page on http://%s:%d", host, port)
     try:
         asyncio.run(server.serve(sockets=[listening]))
-    except KeyboardInterrupt:
-        return 130
     finally:
         listening.close()
-    return 0
+    return 0 if server.started else 1

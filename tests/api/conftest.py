@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import re
+import sys
 import threading
 import time
+import uuid
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -12,12 +17,14 @@ import pytest
 from pydantic import SecretStr
 
 from stream.api.serving import listen, server_of
+from stream.brokers.child import Child
 from stream.brokers.embedded import EmbeddedKafka
 from stream.settings import Settings
 from stream.topics import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from types import TracebackType
 
 READ, OPERATE, PRIVACY, INGEST = "r" * 20, "o" * 20, "p" * 20, "i" * 20
@@ -69,6 +76,38 @@ class Server:
         self._thread.join(30)
         assert not self._thread.is_alive(), "the server did not end"
         self._socket.close()
+
+
+class ServeProcess:
+    """``cx serve`` as a process of its own; its log goes to a file."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        self.log_path = folder / f"serve-{uuid.uuid4().hex[:6]}.log"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("CX_")}
+        command = [sys.executable, "-m", "stream.cli", "serve"]
+        given = {"CX_REDIS_URL": "", "CX_API_PORT": "0", **env}
+        self.process = Child(command, cwd=folder, log=self.log_path, env={**clean, **given})
+        self.url = ""
+
+    def wait_ready(self, within: float = 60) -> Self:
+        """Wait until it has read the topics."""
+        deadline = time.monotonic() + within
+        while True:
+            log = self.log_path.read_text(errors="replace")
+            found = re.search(r"on (http://127\.0\.0\.1:\d+)", log)
+            with contextlib.suppress(httpx.TransportError):
+                if found is not None and httpx.get(f"{found[1]}/health/ready").status_code == 200:
+                    self.url = found[1]
+                    return self
+            assert self.process.poll() is None, log
+            assert time.monotonic() < deadline, log
+            time.sleep(0.05)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
 
 
 def settings_of(bootstrap: str, **given: Any) -> Settings:
