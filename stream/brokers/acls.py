@@ -11,7 +11,7 @@ from stream import topics
 #: What people, downstream services and the command line write, and workers only read.
 _TOLD: Final = frozenset({topics.RULES, topics.SILENCES, topics.ACTIONS, topics.REDRIVES})
 #: What workers write and never read.
-_SAID: Final = frozenset({topics.METRICS, topics.DECISIONS, topics.DEADLETTERS, topics.CUSTOMERS})
+_SAID: Final = frozenset({topics.DECISIONS, topics.DEADLETTERS, topics.CUSTOMERS})
 
 ROLES: Final = {
     "worker": "cx worker",

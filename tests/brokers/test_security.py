@@ -197,7 +197,11 @@ def test_a_token_source_that_fails_is_asked_again(secured: SecuredKafka) -> None
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("way", ["mutual", "SCRAM-SHA-512", "OAUTHBEARER"])
 def test_a_worker_does_its_work_with_no_more_than_its_acls(
-    secured: SecuredKafka, cx: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, way: str
+    secured: SecuredKafka,
+    cx: Callable[..., subprocess.CompletedProcess[str]],
+    redis_url: str,
+    tmp_path: Path,
+    way: str,
 ) -> None:
     """Topics, a sent event, a worker and its alert, each under the ACLs that `cx topics acls` lists.
 
@@ -206,6 +210,7 @@ def test_a_worker_does_its_work_with_no_more_than_its_acls(
     app_id = f"cx-secured-{way.lower()}"
     specs = topics.layout(app_id, PARTITIONS)
     env = {**secured.env(way), "CX_APP_ID": app_id, "CX_PARTITIONS": str(PARTITIONS)}
+    env["CX_REDIS_URL"] = redis_url  # is filled from topics
     (tmp_path / "rules.yml").write_text(RULES)
     in_thread(admin.delete(secured.inside, [spec.name for spec in specs]))
     in_thread(admin.create(secured.inside, specs))
@@ -231,6 +236,7 @@ def test_a_worker_does_its_work_with_no_more_than_its_acls(
             assert len(secured.issuer.asked) > asked
         assert worker.stop() == 0, worker.log[-3000:]
         assert "Traceback" not in worker.log
+        assert "AuthorizationFailed" not in worker.log
         assert not any(secret in worker.log for secret in (PASSWORD, SECRET, "keypass"))
     assert {json.loads(value(each))["data"]["alert"] for each in read(secured.inside, topics.ALERTS)} == {
         "Unhappy"
