@@ -73,7 +73,13 @@ def frame(box: Box, title: str) -> list[str]:
     ]
 
 
-def lines(box: Box, panel: dict[str, Any], found: Sequence[Line], clock: Callable[[float], str]) -> list[str]:
+def lines(
+    box: Box,
+    panel: dict[str, Any],
+    found: Sequence[Line],
+    span: tuple[float, float],
+    clock: Callable[[float], str],
+) -> list[str]:
     """A panel of lines over time, with a band where the panel has lower and upper bounds."""
     unit = panel["fieldConfig"]["defaults"]["unit"]
     band = {each["matcher"]["options"] for each in panel["fieldConfig"]["overrides"]}
@@ -90,7 +96,7 @@ def lines(box: Box, panel: dict[str, Any], found: Sequence[Line], clock: Callabl
     if (low >= 0 and low < high / 2) or high == low:
         low = min(0.0, low)
     high = high if high > low else low + 1
-    start, end = (pick(at for line in shown for at, _ in line.points) for pick in (min, max))
+    start, end = span
     named = [line for line in shown if line.name not in band]
     rows = _legend_rows(named, box.width - 24)
     left, right, top = box.x + 52, box.x + box.width - 14, box.y + 34

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 import time
@@ -24,7 +25,7 @@ from tests.docs.pages import ROOT
 from tests.e2e.harness import Deployment
 from tests.monitoring import drawing
 from tests.monitoring.drawing import FONT, Box, Line
-from tests.monitoring.prometheus import Prometheus
+from tests.monitoring.prometheus import Prometheus, until
 from tests.monitoring.queries import filled
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -87,7 +88,7 @@ def draw(
             elif panel["type"] == "stat":
                 out += drawing.figure(box, panel, found)
             else:
-                out += drawing.lines(box, panel, found, clock)
+                out += drawing.lines(box, panel, found, (began + 15, now), clock)
         y += height + GAP
     body = "\n".join(out)
     return (
@@ -108,8 +109,10 @@ def main() -> None:
             kafka.bootstrap, folder, rules, CX_REDIS_URL=redis.url, CX_IDLE_AFTER_MS="1000"
         )
         worker = opened.enter_context(deployment.create().worker()).wait_ready()
-        target = worker.log.partition("on http://")[2].split()[0]
-        prometheus = opened.enter_context(Prometheus(folder, [target]))
+        found = re.search(r"on http://(127\.0\.0\.1:\d+)", worker.log)
+        assert found is not None
+        prometheus = opened.enter_context(Prometheus(folder, [found[1]]))
+        until("a scrape", lambda: prometheus.query("up == 1"))
         feeder = Feeder(Sender({"bootstrap.servers": kafka.bootstrap}), simulated(1, None), SPEED)
         feeder.processed = 10**9  # nobody watches; it is slow enough
         opened.callback(feeder.stop)
