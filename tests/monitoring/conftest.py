@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import _without
+from tests.conftest import without
 
 
 @pytest.fixture(scope="session")
@@ -14,5 +14,5 @@ def promtool() -> str:
     """Path of promtool; Prometheus itself comes with it."""
     path = shutil.which("promtool")
     if path is None or shutil.which("prometheus") is None:
-        _without("Prometheus", "not installed (Debian: prometheus). Tests with it were LEFT OUT")
+        without("Prometheus", "not installed (Debian: prometheus). Tests with it were LEFT OUT")
     return str(path)
