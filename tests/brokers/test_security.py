@@ -28,7 +28,7 @@ from stream.brokers.security import aiokafka_security, confluent_config, token_s
 from stream.settings import Settings
 from tests.brokers.secured import PASSWORD, SECRET, USER, WAYS, SecuredKafka
 from tests.cli.conftest import cx  # a fixture
-from tests.conftest import _without, in_thread
+from tests.conftest import in_thread, without
 from tests.e2e.harness import PARTITIONS, WorkerProcess, until
 from tests.e2e.records import read, value
 
@@ -57,7 +57,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
         java()
         install()
     except KafkaMissing as error:
-        _without("Kafka", f"{error}. Every test on a real broker was LEFT OUT")
+        without("Kafka", f"{error}. Every test on a real broker was LEFT OUT")
     server = SecuredKafka(tmp_path_factory.mktemp("secured"))
     try:
         yield server.start()
