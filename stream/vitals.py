@@ -60,6 +60,7 @@ class Vitals:
         #: Why the broker cannot be worked with, as whoever asks for it at the start has found.
         self.broker_trouble: str | None = "not asked yet"
         self._silent_since: float | None = None
+        telemetry.batches_of(sorted(app.hot_topics))
         telemetry.on_scrape(self.look)
         app.recovered_hooks.append(self.recovered)
         health.register("broker", self._broker)
