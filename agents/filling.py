@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from schemas.times import to_ms
 from stream import topics
 from stream.privacy.finding import subject_of
+from stream.serving.readmodel import version_after
 from stream.serving.series import Sampler
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Filling:
 
     async def _read(self, partition: int) -> None:
         sampler = Sampler(self._context.settings.redis_series)
+        told: dict[str, int] = {}
         consumer = self._context.app.new_consumer()
         await consumer.start()
         try:
@@ -88,7 +90,7 @@ class Filling:
                 began = thread_time()
                 for records in found.values():
                     for record in records:
-                        self._offer(record, sampler)
+                        self._offer(record, sampler, told)
                 await asyncio.sleep(REST * (thread_time() - began))
                 while not self._readmodel.room:
                     await asyncio.sleep(0.1)
@@ -98,7 +100,7 @@ class Filling:
         finally:
             await consumer.stop()
 
-    def _offer(self, record: ConsumerRecord, sampler: Sampler) -> None:
+    def _offer(self, record: ConsumerRecord, sampler: Sampler, told: dict[str, int]) -> None:
         key, value = record.key, record.value
         if key is None or value is None:
             return
@@ -110,8 +112,10 @@ class Filling:
                 if seen.final and sampler.due(name, as_of_ms):
                     self._readmodel.offer_sample(name, sampler.took(name, as_of_ms), as_of_ms, value)
             elif not self._erased(record):
-                alert = _event(value).data
-                self._readmodel.offer_alert(key.decode(), alert.state, to_ms(alert.as_of), value)
+                alert, name = _event(value).data, key.decode()
+                as_of_ms = to_ms(alert.as_of)
+                version = told[name] = version_after(told.get(name, -1), as_of_ms, alert.state)
+                self._readmodel.offer_alert(name, alert.state, as_of_ms, value, version)
         except (msgspec.DecodeError, UnicodeDecodeError):  # somebody else's: these topics are open to others
             return
 

@@ -171,10 +171,16 @@ class ReadModel:
             as_of_ms, GONE if payload is None else payload, value_at_risk, currency
         )
 
-    def offer_alert(self, fingerprint: str, state: str, as_of_ms: int, payload: bytes) -> None:
-        """A ``cx.alerts`` object as published; an unknown state counts as firing, a repeat as nothing."""
+    def offer_alert(
+        self, fingerprint: str, state: str, as_of_ms: int, payload: bytes, version: int | None = None
+    ) -> None:
+        """A ``cx.alerts`` object as published; an unknown state counts as firing, a repeat as nothing.
+
+        ``version`` is given by who goes through all events anew: ``version_after`` the one before.
+        """
         known = self._versions.pop(fingerprint, -1)
-        version = _version_after(known, as_of_ms, state)
+        if version is None:
+            version = version_after(known, as_of_ms, state)
         self._versions[fingerprint] = max(known, version)
         if version <= known:
             return
@@ -358,7 +364,7 @@ class ReadModel:
         self._telemetry.readmodel_error(kind(error))
 
 
-def _version_after(known: int, as_of_ms: int, state: str) -> int:
+def version_after(known: int, as_of_ms: int, state: str) -> int:
     """Version of an alert's event, given that of the one before: event time, and the state it may only come after.
 
     One that ends may fire again at the same moment, when late data takes it back and puts another in its place.
