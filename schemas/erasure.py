@@ -42,6 +42,9 @@ class RewriteMark(Wire):
     configs: dict[str, dict[str, str | None]] = Field(
         {}, description="topic -> settings lowered for the time, as they were; null: the broker's default"
     )
+    ends: dict[str, Offset] = Field(
+        {}, description="`topic/partition` -> its end when all had been worked on; what came since has not been"
+    )
     clean: list[str] = Field([], description="`topic/partition` of compacted topics that have to be cleaned")
 
 

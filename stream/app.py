@@ -28,6 +28,7 @@ from stream.deployment import load_book, pipeline_config
 from stream.engine import BatchApp, Format, NewerFormat
 from stream.feeds import Feeds
 from stream.privacy.feed import REWRITING, ErasureFeed
+from stream.privacy.finding import subject_of
 from stream.serving import Health, OpsServer, Telemetry, read_model
 from stream.serving.models import ModelGauges
 from stream.vitals import PROBE_EVERY_S, Vitals
@@ -93,6 +94,7 @@ class Worker:
         self.feeds.on_models.append(ModelGauges(self.telemetry.registry).take)
         self.erasures = ErasureFeed(settings, self.telemetry)
         self.erasures.on_rewriting.append(self._rewriting)
+        self.erasures.on_erased.append(self._forget)
         context = Context(
             app, settings, config, book, self.telemetry, self.readmodel, self.feeds, self.erasures
         )
@@ -210,6 +212,16 @@ class Worker:
                 while not service.should_stop:
                     await service.sleep(min(1.0, settings.idle_after_ms / 4000))
                     await self.customers.idle()
+
+    def _forget(self) -> None:
+        """Someone more is erased: what is told of them on their alerts is not written to Redis any more."""
+
+        def about(payload: bytes) -> bool:
+            customer = subject_of(payload)
+            return customer is not None and self.erasures.erasures.of(customer) is not None
+
+        if self.readmodel is not None:
+            self.readmodel.forget(about)
 
     def _rewriting(self) -> None:
         logger.error("%s; the worker stops, and goes on once it is over", REWRITING)

@@ -45,6 +45,9 @@ class Compacted:
         settings: of the deployment.
         erasures: who is erased.
         books: every version of the rules.
+
+    Attributes:
+        back: who was erased and came back: they stay, as they are since then.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Compacted:
     ) -> None:
         self._broker = broker
         self._erasures = erasures
+        self.back: set[str] = set()
         self._books = list(books)
         self._table = topics.changelog(settings.app_id, topics.CUSTOMERS_TABLE)
         self._notes = topics.changelog(settings.app_id, topics.PANES_TABLE)
@@ -65,7 +69,7 @@ class Compacted:
         """
         found: dict[Source, list[bytes]] = {}
         refs: dict[str, set[str]] = {}
-        back = set()
+        back = self.back
         for source in self._broker.sources([self._table]):
             held = {key: value for key, value in self._all(source) if self._erased(key)}
             notes = self._noted(source.partition) if held else {}

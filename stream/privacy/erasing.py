@@ -80,7 +80,7 @@ def erase(settings: Settings, customers: Collection[str], *, wait_s: float = CAR
             # What workers have told in between still was about the person who is erased.
             outputs = {source: end for source, end in _ends(broker).items() if not _input(source)}
             register.note(customers, now_ms, {**ends, **outputs})
-        gone = purge(settings, lambda one: register.erasures.of(one) is not None)
+        gone = purge(settings, frozenset(customers).__contains__)
         return Erased(len(customers), carried_out, gone, {}, _left(broker, settings, now_ms))
     finally:
         broker.close()
@@ -130,7 +130,9 @@ def rewrite(
         tombs = compacted.tombstones(known)
         work.to_clean(tombs)
         compacted.bury(tombs)
-        gone = purge(settings, lambda one: register.erasures.of(one) is not None)
+        gone = purge(
+            settings, lambda one: one not in compacted.back and register.erasures.of(one) is not None
+        )
         work.rewrite(looks)
         proven = _wait(broker, register, work, say) if wait else False
         work.restore()

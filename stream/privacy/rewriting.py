@@ -71,16 +71,26 @@ class Rewriting:
         self._say = say
         self.concerns = Concerns(register.erasures)
 
+    @property
+    def _mark(self) -> RewriteMark:
+        mark = self._register.mark
+        assert mark is not None  # noqa: S101 - ``begin`` comes first
+        return mark
+
     # -- before anything is changed ------------------------------------------------------------------------
 
     def begin(self) -> bool:
-        """Put the mark there, so that no worker starts, and make sure that none runs; True: it was not there yet.
+        """Put the mark there, so that no worker starts, and make sure that none runs.
+
+        Returns:
+            Whether it has only begun: nothing was changed by then.
 
         Raises:
-            Refused: workers run. The mark is taken away again, unless it was there before.
+            Refused: workers run. The mark is taken away again, unless something was changed.
         """
-        fresh = self._register.mark is None
-        if fresh:
+        mark = self._register.mark
+        fresh = mark is None or not mark.ends
+        if mark is None:
             run = secrets.token_hex(4)
             self._register.begin(RewriteMark(run=run, started_at=round(time.time() * 1000)))  # type: ignore[arg-type]
         members = self._broker.members(self._settings.app_id)
@@ -116,19 +126,20 @@ class Rewriting:
         return found
 
     def check_own(self) -> None:
-        """Make sure that all that may be rewritten was worked on.
+        """Make sure, once, that all that may be rewritten was worked on, and note up to where.
+
+        What comes while no worker may start has not been worked on, and is told apart by that.
 
         Raises:
             Refused: it was not.
         """
+        mark = self._register.mark
+        if mark is None or mark.ends:
+            return
         sources = self._broker.sources(NAMING)
+        spans = {source: self._broker.span(source) for source in sources}
         places = self._broker.committed(self._settings.app_id, sources)
-        for source in sources:
-            part = self._register.parts.get(source)
-            if part is not None and part.state == "copied":
-                continue
-            begin, end = self._broker.span(source)
-            wanted = end if part is None else part.end
+        for source, (begin, end) in spans.items():
             place = places.get(source)
             if place is None:
                 if source.topic in topics.INPUTS and begin < end and self._has_state():
@@ -136,11 +147,14 @@ class Rewriting:
                         f"{source}: the tables have state, and the group {self._settings.app_id} has no place in "
                         "it. Start the workers until all is worked on, stop them, and run it again"
                     )
-            elif place != wanted:
+            elif place != end:
                 raise Refused(
-                    f"{source}: {wanted - place} records are not worked on yet. Start the workers until none are "
+                    f"{source}: {end - place} records are not worked on yet. Start the workers until none are "
                     "left, stop them, and run it again"
                 )
+
+        ends = {str(source): end for source, (_, end) in spans.items()}
+        self._register.begin(mark.model_copy(update={"ends": ends}))
 
     def check_others(self, looks: Iterable[Look]) -> None:
         """Make sure that nobody's place in what is to be rewritten is lost.
@@ -161,10 +175,8 @@ class Rewriting:
 
     def to_clean(self, sources: Iterable[Source]) -> None:
         """Note which compacted topics have to be cleaned, before anything is deleted there."""
-        mark = self._register.mark
-        assert mark is not None  # noqa: S101 - ``begin`` comes first
-        names = dict.fromkeys([*mark.clean, *map(str, sources)])
-        self._register.begin(mark.model_copy(update={"clean": list(names)}))
+        names = dict.fromkeys([*self._mark.clean, *map(str, sources)])
+        self._register.begin(self._mark.model_copy(update={"clean": list(names)}))
 
     def _has_state(self) -> bool:
         changelogs = [topics.changelog(self._settings.app_id, topics.CUSTOMERS_TABLE)]
@@ -184,8 +196,7 @@ class Rewriting:
 
     def lower(self, topic: str, values: Mapping[str, str]) -> None:
         """Set a topic's settings for the time of the rewrite, its own being kept in the mark."""
-        mark = self._register.mark
-        assert mark is not None  # noqa: S101 - ``begin`` comes first
+        mark = self._mark
         kept = dict(mark.configs.get(topic, {}))
         held = self._broker.configs([topic])[topic]
         for name in values.keys() - kept.keys():
@@ -209,7 +220,8 @@ class Rewriting:
         for look in looks:
             part = register.parts.get(look.source)
             if part is None:
-                register.part(look.source, RewritePart(state="copying", end=look.end))
+                end = self._mark.ends.get(str(look.source), look.end)
+                register.part(look.source, RewritePart(state="copying", end=end))
                 left.append(look)
             elif part.state == "copying":
                 left.append(look)
@@ -238,9 +250,7 @@ class Rewriting:
                 spacer = Entry(0, look.newest_ms + number * _STEP_MS, None, None, self._header())
                 place = self._broker.append_one(look.source, spacer)
             found[look.source] = (place + 1, size)
-        mark = self._register.mark
-        assert mark is not None  # noqa: S101 - ``lower`` wrote it
-        own = {name: mark.configs[topic][name] for name in _NEW_FILES}
+        own = {name: self._mark.configs[topic][name] for name in _NEW_FILES}
         self._broker.configure(topic, own)
         return found
 
@@ -295,16 +305,13 @@ class Rewriting:
 
     def _oldest_ms(self, topic: str) -> float:
         """What is older than this is past its retention, and would only live on in a new file."""
-        mark = self._register.mark
-        own = None if mark is None else mark.configs.get(topic, {}).get("retention.ms")
+        own = self._mark.configs.get(topic, {}).get("retention.ms")
         if own is None or int(own) < 0:
             return 0
         return time.time() * 1000 - int(own)
 
     def _header(self) -> list[tuple[str, str | bytes | None]]:
-        mark = self._register.mark
-        assert mark is not None  # noqa: S101 - ``begin`` comes first
-        return [(HEADER, mark.run.encode())]
+        return [(HEADER, self._mark.run.encode())]
 
     def _size(self, source: Source) -> int:
         return max(self._broker.sizes([source.topic]).get(source, [0]))
