@@ -20,6 +20,7 @@ import msgspec
 
 from bench import alarms, backtest, compute, latency, load, measures, rules, timers
 from bench.counts import COUNTS, CUSTOMERS, TOPIC, decode_count, decode_customer
+from bench.value import measure as measure_value
 from stream import topics
 from stream.brokers import admin
 from stream.brokers.kafka import KafkaServer
@@ -174,6 +175,7 @@ ALONE: dict[str, Callable[[], Any]] = {
     "alarms": alarms.measure,
     "rules": rules.measure,
     "timers": timers.measure,
+    "value": measure_value,
 }
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.cdnow import PUBLISHED, mean_error, reference_fit, shoppers, transactions
 from stream.customers.fitting import Unfit, digamma, fit_bgnbd, fit_gamma_gamma
 from stream.customers.fitting_maximum import maximum
 from stream.customers.value import ValueModel, expected_purchases
-from tests.customers.cdnow import PUBLISHED, mean_error, reference_fit, shoppers, transactions
 
 CDNOW = [(each.x, each.recency, each.age, 1.0) for each in shoppers()]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.cdnow import EVERY, PUBLISHED, WEEK_39, events, mean_error, reference_fit, shoppers
 from schemas import ModelVersion
 from stream import topics
 from stream.customers.value import ValueModel, expected_purchases
-from tests.customers.cdnow import EVERY, PUBLISHED, WEEK_39, events, mean_error, reference_fit, shoppers
 from tests.e2e.harness import Deployment, until
 from tests.e2e.records import ToSend, send, value
 
@@ -45,7 +45,7 @@ def story(deployment: Deployment) -> list[bytes]:
 
 @pytest.mark.timeout(300)
 def test_cdnow_is_fitted_as_published_and_a_replay_tells_the_same(kafka: KafkaServer, tmp_path: Path) -> None:
-    """Every purchase through Kafka: in week 39 the published parameters; replayed, the same versions and alerts."""
+    """Every purchase through Kafka: at week 39 the published parameters; replayed, the same again."""
     live = Deployment(kafka.bootstrap, tmp_path, RULES, CX_MODELS_EVERY=EVERY).create()
     inputs = [
         ToSend(topics.TOUCHPOINTS, each["customer_id"].encode(), json.dumps(each).encode())
