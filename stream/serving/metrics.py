@@ -244,8 +244,8 @@ class Telemetry:
             self._misrouted.labels(topic)
             for verdict in Verdict:
                 self._records.labels(topic, str(verdict))
-        for reason in Reason:
-            self._deadletters.labels(str(reason))
+        for letter in Reason:
+            self._deadletters.labels(str(letter))
         for topic in topics.FEEDS:
             for verdict in FEED_VERDICTS:
                 self._feeds.labels(topic, verdict)
