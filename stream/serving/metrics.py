@@ -247,8 +247,8 @@ class Telemetry:
         for letter in Reason:
             self._deadletters.labels(str(letter))
         for topic in topics.FEEDS:
-            for verdict in FEED_VERDICTS:
-                self._feeds.labels(topic, verdict)
+            for became in FEED_VERDICTS:
+                self._feeds.labels(topic, became)
         for reason in READMODEL_TROUBLES:
             self._readmodel_errors.labels(reason)
 
