@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench import alarms, backtest, compute, latency, load, measures, rules, timers
+from bench import alarms, api, backtest, compute, latency, load, measures, profiles, rules, timers
 from bench.counts import COUNTS, CUSTOMERS, TOPIC, decode_count, decode_customer
 from bench.value import measure as measure_value
 from stream import topics
@@ -146,6 +146,25 @@ def pipeline(kafka: KafkaServer, n: int, engine_rate: float) -> dict[str, Any]:
     }
 
 
+def readmodel(kafka: KafkaServer, n: int, rounds: int = 2) -> dict[str, Any]:
+    """All agents with a Redis and scrapes, beside the same without, in turns on the same input."""
+    took: dict[str, list[dict[str, float]]] = {"pipeline": [], "readmodel": []}
+    for turn in range(rounds):
+        for job, figures in took.items():
+            layout = topics.layout(f"{job}-{turn}", load.PARTITIONS)
+            asyncio.run(admin.delete(kafka.bootstrap, [topic.name for topic in layout]))
+            asyncio.run(admin.create(kafka.bootstrap, layout))
+            load.produce(kafka.bootstrap, topics.REPLIES, n)
+            figures.append(worker(job, kafka.bootstrap, f"{job}-{turn}", n))
+    best = {job: min(each["cpu_s"] for each in figures) for job, figures in took.items()}
+    fastest = {job: min(each["seconds"] for each in figures) for job, figures in took.items()}
+    return {
+        "events_per_s": round(n / fastest["readmodel"]),
+        "throughput_ratio": round(fastest["pipeline"] / fastest["readmodel"], 2),
+        "cpu_ratio": round(best["readmodel"] / best["pipeline"], 2),
+    }
+
+
 def latencies(kafka: KafkaServer, rate: int) -> dict[str, Any]:
     """From a reply produced to its alert consumed, on topics of its own."""
     layout = topics.layout(f"latency-{rate}", load.PARTITIONS)
@@ -162,12 +181,17 @@ def on_kafka(kafka: KafkaServer, wanted: list[str], n: int, stock_n: int) -> dic
         result |= engine_and_stock(kafka, n, stock_n)
     if "pipeline" in wanted:
         result["pipeline"] = pipeline(kafka, n, result["events_per_s"])
+    if "readmodel" in wanted:
+        result["readmodel"] = readmodel(kafka, n)
     if "latency" in wanted:
         result["latency"] = [latencies(kafka, rate) for rate in (2_000, 10_000)]
+    if "api" in wanted:
+        say("api …")
+        result["api"] = api.measure(kafka.bootstrap)
     return result
 
 
-ON_KAFKA = ("engine", "pipeline", "latency")
+ON_KAFKA = ("engine", "pipeline", "readmodel", "latency", "api")
 ALONE: dict[str, Callable[[], Any]] = {
     "measures": measures.measure,
     "compute": compute.measure,
@@ -175,6 +199,7 @@ ALONE: dict[str, Callable[[], Any]] = {
     "alarms": alarms.measure,
     "rules": rules.measure,
     "timers": timers.measure,
+    "profiles": profiles.measure,
     "value": measure_value,
 }
 
