@@ -16,6 +16,7 @@ from stream.cli.config import load_settings
 from stream.cli.problems import Finding, Problem
 from stream.cli.sending import Sender
 from stream.cli.shape import Command
+from stream.privacy.pseudonyms import pseudonyms_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,8 @@ def send(files: tuple[Path, ...], kind: str | None, as_json: bool) -> None:
     for file in files:
         if str(file) != "-" and (file.is_dir() or not file.exists()):
             raise Problem(f"{file}: {'is a directory' if file.is_dir() else 'no such file'}")
-    sender = Sender(confluent_config(load_settings()), kind)
+    settings = load_settings()
+    sender = Sender(confluent_config(settings), kind, pseudonyms_of(settings))
     refused = 0
     with _progress(files) as advance:
         for file in files:

@@ -16,6 +16,8 @@ from stream.intake import route
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from stream.privacy.pseudonyms import Pseudonyms
+
 _ANSWER_SECONDS: Final = 10.0
 _DELIVERY_MS: Final = 60_000
 _FLUSH_SECONDS: Final = 65.0
@@ -36,13 +38,17 @@ class Sender:
     Args:
         config: of a confluent-kafka client; see `stream.brokers.security.confluent_config`.
         topic: where all go; None: replies (with ``metric``) and touchpoints (others) each to their own.
+        pseudonyms: what takes the place of customer ids; None: they stay.
 
     Raises:
         Problem: no broker answers.
     """
 
-    def __init__(self, config: Mapping[str, Any], topic: str | None = None) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], topic: str | None = None, pseudonyms: Pseudonyms | None = None
+    ) -> None:
         self._topic = topic
+        self._pseudonyms = pseudonyms
         self.delivered: Counter[str] = Counter()  # by topic
         self.failed: Counter[str] = Counter()  # by the broker's reason
         self._trouble = ""
@@ -68,6 +74,8 @@ class Sender:
         """Queue one record; waits when the queue is full. A line that is no JSON object is refused."""
         try:
             line.decode()
+            if self._pseudonyms is not None:
+                line = self._pseudonyms.record(line)
             reply, customer = route(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _refusal(line)
