@@ -17,7 +17,7 @@ from stream import topics
 from stream.alerting.rules import load_rules
 from stream.brokers.embedded import EmbeddedKafka
 from stream.deployment import load_book, read_version
-from stream.feeds import Feeds, Refused, Version, decode_silence, decode_version, version_key
+from stream.feeds import Feeds, Refused, Version, decode_silence, decode_version, model_key, version_key
 from stream.serving import Telemetry
 from stream.settings import Settings
 
@@ -257,3 +257,63 @@ async def test_all_is_read_before_the_start_and_what_comes_is_followed(embedded:
     await asyncio.gather(following, return_exceptions=True)
     await found.stop()
     assert verdicts(found)[topics.RULES, "refused"] == 2
+
+
+def model(name: str = "bgnbd", from_ms: int = AT, **more: Any) -> tuple[bytes, bytes]:
+    """Key and value of a version of a model."""
+    parameters = {"r": 0.3, "alpha": 5.0, "a": 0.7, "b": 2.0}
+    record = {"name": name, "valid_from": from_ms, "as_of": from_ms - 1000, "parameters": parameters, **more}
+    return model_key(name, from_ms), json.dumps(record).encode()
+
+
+@given(st.permutations([(AT, 0.3), (AT + 5000, 0.4), (AT + 9000, 0.5)]))
+def test_models_hold_from_their_moments_in_whatever_order_they_come(order: list[tuple[int, float]]) -> None:
+    """Before the first the declared ones, then each to the next; one called off gives way to that before it."""
+    found = feeds()
+    for from_ms, r in order:
+        parameters = {"r": r, "alpha": 5.0, "a": 0.7, "b": 2.0}
+        found.take_model(*model(from_ms=from_ms, parameters=parameters), 0)
+
+    def at(moment_ms: int) -> float:
+        return found.models.at(moment_ms).value.r
+
+    assert [at(AT - 1), at(AT), at(AT + 4999), at(AT + 5000), at(2**60)] == [0.243, 0.3, 0.3, 0.4, 0.5]
+    assert found.models.known_ms == AT + 8000
+    found.take_model(model_key("bgnbd", AT + 5000), None, 0)
+    assert [at(AT + 5000), at(AT + 9000)] == [0.3, 0.5]
+    assert verdicts(found) == {(topics.MODELS, "applied"): 3, (topics.MODELS, "removed"): 1}
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        ((b"bgnbd|2026", b"{}"), "name: Field required"),
+        ((b"other", model()[1]), "the key is not its name and valid_from, bgnbd|2026-03-01T12:00:00Z"),
+        (model(parameters={"r": 1.0}), "parameters: alpha: is missing among the parameters of bgnbd"),
+        (
+            model(parameters={"r": -1.0, "alpha": 1.0, "a": 2.0, "b": 1.0}),
+            "parameters: r: must be more than 0",
+        ),
+        ((b"bgnbd|never", None), "the key is no moment"),
+    ],
+)
+def test_a_wrong_version_of_a_model_is_left_out(
+    record: tuple[bytes, bytes | None], why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says why, it is counted, and what held goes on."""
+    found = feeds()
+    with caplog.at_level(logging.ERROR):
+        found.take_model(*record, 7)
+    assert why in caplog.text
+    assert "offset 7" in caplog.text
+    assert verdicts(found) == {(topics.MODELS, "refused"): 1}
+    assert found.models.at(2**60) == found.models.at(0)
+
+
+def test_no_parameters_are_the_declared_ones() -> None:
+    """A version without any, as before there was enough to fit to."""
+    found = feeds()
+    found.take_model(*model(), 0)
+    found.take_model(*model(from_ms=AT + 5000, parameters={}, outcome="kept", reason="too few"), 1)
+    assert found.models.at(AT).value.r == 0.3
+    assert found.models.at(AT + 5000) == found.models.at(0)

@@ -151,7 +151,8 @@ def test_rules_change_at_their_moment_and_a_replay_tells_the_same(kafka: KafkaSe
         assert "slices by region are not kept" in refused.stderr
         send(kafka.bootstrap, replies(12, END))
         until("all is in", lambda: worker.alive() and live.deployment.lag(*topics.INPUTS) == 0)
-        assert worker.counters("cx_feed_records_total") == {
+        seen = worker.counters("cx_feed_records_total")
+        assert {name: n for name, n in seen.items() if n and "cx.models" not in name} == {
             '{topic="cx.rules",verdict="applied"}': 1,
             '{topic="cx.silences",verdict="applied"}': 1,
         }
