@@ -167,7 +167,7 @@ class Allowed:
     def __init__(self, *roles: Role) -> None:
         self.roles = frozenset(roles)
 
-    def __call__(self, request: Request, _: Annotated[Any, Depends(bearer)]) -> Caller:
+    async def __call__(self, request: Request, _: Annotated[Any, Depends(bearer)]) -> Caller:
         """The caller.
 
         Raises:

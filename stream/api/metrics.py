@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from schemas import format_ms, to_ms
 from schemas.times import parse
-from stream.api.parts import READ, Parts, Served, Where, json_response, problems
+from stream.api.parts import READ, Parts, Served, Slices, Where, json_response, problems
 from stream.api.shapes import MetricsPage, Series
 from stream.api.times import Moment
 from stream.measures import slice_key
@@ -23,8 +23,6 @@ _VALUES_S: Final = 0.2
 _LONGEST_MS: Final = 366 * 24 * 3600 * 1000
 _NAME: Final = r"^[a-z][a-z0-9_]{0,63}$"
 _WINDOW: Final = r"^[A-Za-z0-9_.-]{1,64}$"
-
-Slices = Annotated[Where, Depends()]
 
 
 @router.get("/metrics", response_model=MetricsPage, responses=problems(401, 403, 422, 429, 503))

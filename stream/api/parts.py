@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -116,19 +117,19 @@ class Cache:
             raise
 
 
-def parts_of(request: Request) -> Parts:
+async def parts_of(request: Request) -> Parts:
     """The parts of the process."""
     parts: Parts = request.app.state.parts
     return parts
 
 
-def followed(request: Request) -> Parts:
+async def followed(request: Request) -> Parts:
     """The parts, once everything on the topics was read.
 
     Raises:
         Failed: it was not yet.
     """
-    parts = parts_of(request)
+    parts = await parts_of(request)
     if not parts.live.ready.is_set():
         _, why = parts.live.check()
         raise Failed(503, "kafka", f"the topics are not read yet: {why}", retry_after=1)
@@ -150,7 +151,7 @@ def _parameters_of(route: APIRoute, method: str) -> frozenset[str]:
     return known
 
 
-def known_query(request: Request) -> None:
+async def known_query(request: Request) -> None:
     """A slip of the pen must not pass for no condition at all.
 
     Raises:
@@ -166,6 +167,7 @@ def known_query(request: Request) -> None:
         raise Failed(422, "not-fitting", "a parameter of the query is not known", errors=[error])
 
 
+# Dependencies are coroutines: FastAPI hands plain functions to a thread, which costs more than what they do.
 Served = Annotated[Parts, Depends(parts_of)]
 Followed = Annotated[Parts, Depends(followed)]
 READ = [Depends(Allowed(Role.READ))]
@@ -173,43 +175,17 @@ PRIVACY = [Depends(Allowed(Role.PRIVACY))]
 INGEST = [Depends(Allowed(Role.INGEST))]
 
 
+@dataclass(frozen=True, slots=True)
 class Where:
-    """The slices that a request is about, from its query.
+    """The slices that a request is about.
 
     Attributes:
         members: dimension -> value, of those given.
         by: dimensions of the grouping, sorted; () is the whole; None: any grouping.
     """
 
-    def __init__(
-        self,
-        by: Annotated[
-            str | None,
-            Query(
-                max_length=200,
-                description="grouping: dimensions, comma-separated, or `whole`; without it, every grouping that "
-                "has the dimensions given",
-            ),
-        ] = None,
-        segment: Annotated[str | None, Query(max_length=128)] = None,
-        stage: Annotated[str | None, Query(max_length=128)] = None,
-        touchpoint: Annotated[str | None, Query(max_length=128)] = None,
-        channel: Annotated[str | None, Query(max_length=128)] = None,
-        product: Annotated[str | None, Query(max_length=128)] = None,
-        variant: Annotated[str | None, Query(max_length=128)] = None,
-        region: Annotated[str | None, Query(max_length=128)] = None,
-        pillar: Annotated[str | None, Query(max_length=128)] = None,
-        question: Annotated[str | None, Query(max_length=128)] = None,
-        survey: Annotated[str | None, Query(max_length=128)] = None,
-        topic: Annotated[str | None, Query(max_length=128)] = None,
-    ) -> None:
-        given = (
-            segment, stage, touchpoint, channel, product, variant, region, pillar, question, survey, topic
-        )  # fmt: skip
-        self.members = {
-            name: value for name, value in zip(DIMENSIONS, given, strict=True) if value is not None
-        }
-        self.by = None if by is None else _grouping(by)
+    members: dict[str, str]
+    by: tuple[str, ...] | None
 
     def holds(self, slice_: dict[str, str]) -> bool:
         """Whether a slice is among them."""
@@ -221,6 +197,38 @@ class Where:
     def key(self) -> Hashable:
         """Equal for equal questions."""
         return self.by, tuple(sorted(self.members.items()))
+
+
+async def where_of(
+    by: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="grouping: dimensions, comma-separated, or `whole`; without it, every grouping that "
+            "has the dimensions given",
+        ),
+    ] = None,
+    segment: Annotated[str | None, Query(max_length=128)] = None,
+    stage: Annotated[str | None, Query(max_length=128)] = None,
+    touchpoint: Annotated[str | None, Query(max_length=128)] = None,
+    channel: Annotated[str | None, Query(max_length=128)] = None,
+    product: Annotated[str | None, Query(max_length=128)] = None,
+    variant: Annotated[str | None, Query(max_length=128)] = None,
+    region: Annotated[str | None, Query(max_length=128)] = None,
+    pillar: Annotated[str | None, Query(max_length=128)] = None,
+    question: Annotated[str | None, Query(max_length=128)] = None,
+    survey: Annotated[str | None, Query(max_length=128)] = None,
+    topic: Annotated[str | None, Query(max_length=128)] = None,
+) -> Where:
+    """The slices that a query is about."""
+    given = (
+        segment, stage, touchpoint, channel, product, variant, region, pillar, question, survey, topic
+    )  # fmt: skip
+    members = {name: value for name, value in zip(DIMENSIONS, given, strict=True) if value is not None}
+    return Where(members, None if by is None else _grouping(by))
+
+
+Slices = Annotated[Where, Depends(where_of)]
 
 
 def _grouping(by: str) -> tuple[str, ...]:

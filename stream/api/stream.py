@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from stream import topics
 from stream.api import positions
-from stream.api.parts import READ, Followed, Where, problems
+from stream.api.parts import READ, Followed, Slices, Where, problems
 from stream.api.problems import Failed
 from stream.brokers.security import aiokafka_security
 from stream.measures.slices import parse_slice
@@ -251,7 +251,7 @@ class EventStream(Response):
 )
 async def stream(
     parts: Followed,
-    where: Annotated[Where, Depends()],
+    where: Slices,
     only: Annotated[list[Only] | None, Query(description="one of the two; without it: both")] = None,
     customers: Annotated[bool, Query(description="alerts about single customers as well")] = False,
     last_event_id: Annotated[str | None, Header(description="go on after the event with this id")] = None,
