@@ -91,18 +91,25 @@ class Rewriting:
         mark = self._register.mark
         fresh = mark is None or not mark.ends
         if mark is None:
+            self._alone()  # first, for the mark makes workers stop
             run = secrets.token_hex(4)
             self._register.begin(RewriteMark(run=run, started_at=round(time.time() * 1000)))  # type: ignore[arg-type]
-        members = self._broker.members(self._settings.app_id)
-        if members:
+        try:
+            self._alone()
+        except Refused:
             if fresh:
                 self._register.over()
+            raise
+        return fresh
+
+    def _alone(self) -> None:
+        members = self._broker.members(self._settings.app_id)
+        if members:
             many = "workers run" if members != 1 else "a worker runs"
             raise Refused(
                 f"{many} (group {self._settings.app_id}): stop workers and producers, then run it again. "
                 "Without --rewrite it can be done while they run"
             )
-        return fresh
 
     def look(self) -> list[Look]:
         """Go through all logs that name people, once.
