@@ -282,8 +282,9 @@ class _Table:
 def _one(settings: Settings, customer_id: str) -> Customer:
     """The state of a customer, from the one partition where it can be."""
     from stream.intake import partition_of  # noqa: PLC0415
+    from stream.privacy.pseudonyms import name_of  # noqa: PLC0415
 
-    key = customer_id.encode(errors="surrogateescape")
+    key = name_of(settings, customer_id).encode(errors="surrogateescape")
     table = _Table(key)
     table.read(settings, lambda partitions: (partition_of(key, partitions),))
     customer = _customer(table.held[key]) if key in table.held else None
@@ -330,9 +331,7 @@ def _config(settings: Settings, horizon_ms: int | None, currency: str | None) ->
     return config if horizon_ms is None else within(config, horizon_ms, currency)
 
 
-def _in_force(
-    settings: Settings, at_ms: int, horizon_ms: int | None, currency: str | None
-) -> CustomerConfig:
+def _in_force(settings: Settings, at_ms: int, horizon_ms: int | None, currency: str | None) -> CustomerConfig:
     """With the versions of models that hold at a moment, as workers look at it."""
     from stream.cli.models import known_models  # noqa: PLC0415 - reads a topic
 
