@@ -56,7 +56,10 @@ function Why({ fingerprint }) {
       ${moment(each.at)}: ${each.status}${each.by ? ` by ${each.by}` : ""}${each.outcome ? `, ${each.outcome.replaceAll("_", " ")}` : ""}${each.note ? ` – ${each.note}` : ""}</li>`)}</ul>` : null}`;
 }
 
-function SilenceForm({ row, done }) {
+const NAME = "cx-name"; // who acts, where no key says it
+
+function SilenceForm({ row, nameless, done }) {
+  const [author, setAuthor] = useState(localStorage.getItem(NAME) || "");
   const [hours, setHours] = useState("2h");
   const [comment, setComment] = useState("");
   const [error, setError] = useState(null);
@@ -64,7 +67,9 @@ function SilenceForm({ row, done }) {
     event.preventDefault();
     const labels = { alertname: row.alert, ...row.labels };
     try {
-      await api.silence({ matchers: Object.entries(labels).map(([name, value]) => `${name}=${JSON.stringify(value)}`), for: hours, comment });
+      await api.silence({ matchers: Object.entries(labels).map(([name, value]) => `${name}=${JSON.stringify(value)}`), for: hours, comment,
+        ...(nameless ? { author } : {}) });
+      if (nameless) localStorage.setItem(NAME, author);
       told(`${row.alert} is silenced for ${hours}`);
       refreshAlerts();
       done();
@@ -74,12 +79,14 @@ function SilenceForm({ row, done }) {
     <${Problem} error=${error} />
     <label>For how long<select value=${hours} onChange=${(event) => setHours(event.target.value)}>
       ${["30m", "2h", "8h", "1d", "7d"].map((each) => html`<option key=${each}>${each}</option>`)}</select></label>
+    ${nameless ? html`<label>Your name<input required maxlength="200" autocomplete="name" value=${author}
+      onInput=${(event) => setAuthor(event.target.value)} /></label>` : null}
     <label>Why<input required maxlength="2000" value=${comment} onInput=${(event) => setComment(event.target.value)} /></label>
     <div class="controls"><button class="main" type="submit">Silence</button><button type="button" onClick=${done}>Cancel</button></div>
   </form>`;
 }
 
-function AlertCard({ row, may }) {
+function AlertCard({ row, may, nameless }) {
   const [open, setOpen] = useState(false);
   const [silencing, setSilencing] = useState(false);
   const [error, setError] = useState(null);
@@ -118,7 +125,7 @@ function AlertCard({ row, may }) {
         <button type="button" aria-expanded=${silencing} onClick=${() => setSilencing(!silencing)}>Silence…</button>` : null}
       ${Object.entries(data?.links || {}).map(([name, href]) => /^https?:/.test(href) ? html`<a key=${name} href=${href} rel="noreferrer">${name}</a>` : null)}
     </div>
-    ${silencing ? html`<${SilenceForm} row=${row} done=${() => setSilencing(false)} />` : null}
+    ${silencing ? html`<${SilenceForm} row=${row} nameless=${nameless} done=${() => setSilencing(false)} />` : null}
     ${open ? html`<${Why} fingerprint=${row.fingerprint} />` : null}
   </li>`;
 }
@@ -127,6 +134,7 @@ export function AlertsView({ state }) {
   const [customers, setCustomers] = useState(false);
   const [over, setOver] = useState(true);
   const may = state.about?.roles.includes("operate");
+  const nameless = !state.about?.key;
   const { alerts, firing, firing_customers: ofCustomers } = state.alerts;
   const shown = alerts.filter((row) => (customers || !row.of_customer) && (over || row.firing || row.held_back));
   const now = shown.filter((row) => row.firing || row.held_back);
@@ -137,7 +145,7 @@ export function AlertsView({ state }) {
       <label class="line"><input type="checkbox" checked=${over} onChange=${() => setOver(!over)} /> what is over</label>
     </div></div>
     <p>${firing ? `${figure(firing, 0)} firing.` : "Nothing fires."}</p>
-    ${now.length ? html`<ul class="alerts">${now.map((row) => html`<${AlertCard} key=${row.fingerprint} row=${row} may=${may} />`)}</ul>` : null}
-    ${past.length ? html`<h2>Over</h2><ul class="alerts">${past.map((row) => html`<${AlertCard} key=${row.fingerprint} row=${row} may=${may} />`)}</ul>` : null}
+    ${now.length ? html`<ul class="alerts">${now.map((row) => html`<${AlertCard} key=${row.fingerprint} row=${row} may=${may} nameless=${nameless} />`)}</ul>` : null}
+    ${past.length ? html`<h2>Over</h2><ul class="alerts">${past.map((row) => html`<${AlertCard} key=${row.fingerprint} row=${row} may=${may} nameless=${nameless} />`)}</ul>` : null}
     ${shown.length ? null : html`<${Note}>No alert has been told, and none is held back.<//>`}`;
 }
