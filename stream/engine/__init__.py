@@ -38,12 +38,21 @@ windowed and global tables, standby replicas, ``producer_threaded``, ``concurren
 
 from .app import BatchApp, Phase
 from .batch import Batch, Record
-from .errors import EngineError, NewerFormat, PublishFailed, RecoveryFailed, Stalled
+from .errors import (
+    EngineError,
+    NewerFormat,
+    PublishFailed,
+    RecoveryFailed,
+    Stalled,
+    StoreBroken,
+    StoreRefused,
+)
 from .formats import Format
 from .inflight import InFlight, Partition
 from .lanes import Lanes
 from .producer import Outgoing
 from .schema import RawSchema
+from .stores import Stores
 from .table import BatchTable, Entry
 
 __all__ = [
@@ -64,4 +73,7 @@ __all__ = [
     "Record",
     "RecoveryFailed",
     "Stalled",
+    "StoreBroken",
+    "StoreRefused",
+    "Stores",
 ]

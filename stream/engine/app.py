@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from .lanes import Lanes
     from .producer import BatchProducer
+    from .stores import Stores
 
 
 class Phase(StrEnum):
@@ -46,6 +48,7 @@ class BatchApp(faust.App):
         stall_after_s: a partition with work and no progress for this long stops the process.
         formats: of hot topics that this app's own agents write as well; others are in format 1. Records of
             older versions are migrated, those of newer ones stop the process.
+        stores: where tables are kept on disk; None: in memory. They are closed when the app has stopped.
         own_process: the process is this app's alone, so its cycle collector may be run between batches
             (:class:`~stream.engine.collector.Collector`).
         **options: any setting of ``faust.App``. The engine presets the ones it depends on.
@@ -61,6 +64,7 @@ class BatchApp(faust.App):
         max_inflight_records: int = 50_000,
         max_batch_records: int = 5_000,
         stall_after_s: float = 60.0,
+        stores: Stores | None = None,
         own_process: bool = False,
         formats: Mapping[str, Format] | None = None,
         **options: Any,
@@ -83,6 +87,7 @@ class BatchApp(faust.App):
         self.max_inflight_records = max_inflight_records
         self.max_batch_records = max_batch_records
         self.formats = dict(formats or {})
+        self.stores = stores
         self.lanes: list[Lanes] = []
         #: Called when tables are complete after a rebalance, before the streams go on.
         self.recovered_hooks: list[Callable[[], Awaitable[None]]] = []
@@ -97,7 +102,7 @@ class BatchApp(faust.App):
         return BatchTransport(self.conf.broker_producer, self)
 
     def _create_directories(self) -> None:
-        """Make none: tables are in memory, and the working directory may be read-only."""
+        """Make none: stores make their own, and the working directory may be read-only."""
 
     async def on_started(self) -> None:
         """Start the watchdog first: Faust has started only when the first recovery is complete."""
@@ -105,6 +110,14 @@ class BatchApp(faust.App):
         await super().on_started()
         if self._collector is not None:
             await self.add_runtime_dependency(self._collector)
+
+    async def on_stop(self) -> None:
+        """Stop, and let go of the disk last."""
+        try:
+            await super().on_stop()
+        finally:
+            if self.stores is not None:
+                await asyncio.to_thread(self.stores.close)
 
     def _on_rebalance_when_stopped(self) -> None:
         # Faust closes the consumer here, from another thread's loop; stopping does it in good order.

@@ -27,3 +27,11 @@ class NewerFormat(EngineError):  # noqa: N818
 
 class Stalled(EngineError):  # noqa: N818
     """A partition has work and makes no progress; the process should be restarted by its supervisor."""
+
+
+class StoreRefused(EngineError, ValueError):  # noqa: N818
+    """Tables cannot be kept on disk as it was asked for."""
+
+
+class StoreBroken(EngineError):  # noqa: N818
+    """The disk did not do as it was told; the process stops, and a next one reads the table anew."""

@@ -42,6 +42,14 @@ def partition_of(key: bytes | None, partitions: int) -> int:
     return 0 if key is None else (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
+class Span(NamedTuple):
+    """Where records went: how many, and from which offset to which, None where others may be between them."""
+
+    records: int
+    first: int | None = None
+    end: int | None = None
+
+
 class BatchProducer(driver.Producer):
     """Faust's producer, idempotent, and with a way to publish many records in few awaits."""
 
@@ -103,6 +111,14 @@ class BatchProducer(driver.Producer):
         """Publish (key, value, headers) to one partition, in order, and wait as ``send_many`` does.
 
         Raises:
+            PublishFailed: as ``append``.
+        """
+        return (await self.append(topic, partition, records)).records
+
+    async def append(self, topic: str, partition: int, records: Iterable[Fields]) -> Span:
+        """Publish as ``send_partition``, and say where the records are.
+
+        Raises:
             PublishFailed: as ``send_many``; also when the broker takes nothing for as long as
                 ``producer_request_timeout``. aiokafka's idempotent producer itself would try for ever.
         """
@@ -110,6 +126,8 @@ class BatchProducer(driver.Producer):
         form = cast("BatchApp", self.app).formats.get(topic)
         own = () if form is None else form.headers
         waiting: list[asyncio.Future[Any]] = []
+        sizes: list[int] = []
+        taken: list[Any] = []
         count = 0
         now_ms = int(time.time() * 1000)
         clock = asyncio.get_running_loop().time
@@ -120,6 +138,7 @@ class BatchProducer(driver.Producer):
                 for key, value, headers in records:
                     fields = [*headers, *own] if headers or own else NO_HEADERS
                     if append(timestamp=now_ms, key=key, value=value, headers=fields) is None:
+                        sizes.append(builder.record_count())
                         waiting.append(await producer.send_batch(builder, topic, partition=partition))
                         limit.reschedule(clock() + self.request_timeout)
                         builder = producer.create_batch()
@@ -129,14 +148,15 @@ class BatchProducer(driver.Producer):
                         )  # the first always fits
                     count += 1
                 if count:
+                    sizes.append(builder.record_count())
                     waiting.append(await producer.send_batch(builder, topic, partition=partition))
-                    await asyncio.gather(*waiting)
+                    taken = await asyncio.gather(*waiting)
         except TimeoutError as exc:
             why = f"nothing taken for {self.request_timeout:.0f} s; is the broker reachable?"
             raise PublishFailed(f"{topic}: {why}") from exc
         except KafkaError as exc:
             raise PublishFailed(f"{topic}: {type(exc).__name__}: {exc}; is the broker reachable?") from exc
-        return count
+        return _span(count, [each.offset for each in taken], sizes)
 
     async def flush(self) -> None:
         """Wait until nothing is unsent. Stock Faust gives up after 0.1 s; this only on a crash.
@@ -166,6 +186,16 @@ class BatchProducer(driver.Producer):
                     await asyncio.wait([sender], timeout=STOP_S)
                 _give_up(accumulator)
         await super().on_stop()
+
+
+def _span(count: int, offsets: list[int], sizes: list[int]) -> Span:
+    """Of requests by their first offsets; a broker that has forgotten one of a repeated request says -1."""
+    for at, size, then in zip(offsets, sizes, offsets[1:], strict=False):
+        if at + size != then:
+            return Span(count)
+    if not offsets or offsets[0] < 0:
+        return Span(count)
+    return Span(count, offsets[0], offsets[-1] + sizes[-1])
 
 
 def _give_up(accumulator: MessageAccumulator) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import aiokafka
 from aiokafka import TopicPartition
@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 from mode import Service
 
-from .errors import NewerFormat, RecoveryFailed
+from .errors import NewerFormat, RecoveryFailed, StoreBroken
 from .table import BatchTable
 from .transport import POLL_S, drain
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from .app import BatchApp
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +39,9 @@ async def read_changelogs(
     wanted: dict[TopicPartition, tuple[BatchTable, int]],
     moved: Callable[[], None] = lambda: None,
 ) -> int:
-    """Read changelog partitions from their beginning to their end as of now; returns how many records.
+    """Read changelog partitions to their end as of now, from their beginning or from where a table on disk is.
+
+    Returns how many records.
 
     Args:
         consumer: started, without a group.
@@ -51,6 +55,8 @@ async def read_changelogs(
     consumer.assign(list(wanted))
     starts = await consumer.beginning_offsets(list(wanted))
     ends = await consumer.end_offsets(list(wanted))
+    for tp, (table, partition) in wanted.items():
+        starts[tp] = await _aside(table, table.begin, partition, starts[tp], ends[tp])
     left = {tp for tp in wanted if starts[tp] < ends[tp]}
     began = monotonic()
     for table, _ in wanted.values():
@@ -66,8 +72,9 @@ async def read_changelogs(
             table, partition = wanted[tp]
             try:
                 current = table.format.read(tp.topic, tp.partition, records)
-                table.recover(partition, [(r.key, r.value) for r in current if r.key is not None])
-            except NewerFormat:
+                entries = [(r.key, r.value) for r in current if r.key is not None]
+                await _aside(table, table.recover, partition, entries, records[-1].offset + 1)
+            except (NewerFormat, StoreBroken):
                 raise
             except Exception as exc:  # noqa: BLE001 - the table's own code; values stay out of the message
                 where = f"{tp.topic}/{tp.partition} offsets {records[0].offset} to {records[-1].offset}"
@@ -82,12 +89,18 @@ async def read_changelogs(
             if await consumer.position(tp) >= ends[tp]:
                 left.discard(tp)
                 table, partition = wanted[tp]
+                await _aside(table, table.complete, partition, ends[tp])
                 table.recovery_s, table.unread[partition] = monotonic() - began, 0
                 moved()
                 consumer.pause(tp)
         if not drained and left:
             await asyncio.wait([fetcher._create_fetch_waiter()], timeout=POLL_S)
     return read
+
+
+async def _aside(table: BatchTable, work: Callable[..., T], *args: Any) -> T:
+    """Work on a table; one on disk in another thread, for disks have their moments."""
+    return work(*args) if table.stores is None else await asyncio.to_thread(work, *args)
 
 
 class BatchRecovery(Service):
@@ -165,7 +178,6 @@ class BatchRecovery(Service):
         for table in self.tables.batch_tables():
             for tp in assigned:
                 if tp.topic == table.source and (table.name, tp.partition) not in self._complete:
-                    table.drop(tp.partition)  # an interrupted recovery may have left a part
                     changelog = TopicPartition(table.changelog_topic_name, tp.partition)
                     wanted[changelog] = (table, tp.partition)
         if not wanted:

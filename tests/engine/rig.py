@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 from faust.types import StreamT
 
 from stream.brokers import admin
-from stream.engine import Batch, BatchApp, Lanes
+from stream.engine import Batch, BatchApp, Lanes, Stores
 from stream.topics import Cleanup, TopicSpec
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Rig:
     bootstrap: str
     folder: Path
     group: str = field(default_factory=lambda: f"engine-{uuid.uuid4().hex[:10]}")
+    stores: Stores | None = None
     _topics: list[str] = field(default_factory=list)
 
     async def topic(self, partitions: int = 1, *, name: str | None = None, compact: bool = False) -> str:
@@ -75,7 +76,7 @@ class Rig:
     def app(self, *hot: str, **options: Any) -> BatchApp:
         """Build an app of this rig's group; several are several members."""
         settings: dict[str, Any] = {"datadir": str(self.folder), "autodiscover": False, **QUICK}
-        settings |= {"consumer_auto_offset_reset": "earliest"}
+        settings |= {"consumer_auto_offset_reset": "earliest", "stores": self.stores}
         return BatchApp(self.group, hot_topics=hot, broker=f"kafka://{self.bootstrap}", **settings | options)
 
     def consume(self, app: BatchApp, lanes: Lanes, *topics: str) -> None:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 from aiokafka import TopicPartition
 from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as ConfluentPartition
@@ -13,12 +14,26 @@ from confluent_kafka.admin import AdminClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.engine import BatchApp, BatchTable, Entry, RecoveryFailed
+from stream.engine import BatchApp, BatchTable, Entry, RecoveryFailed, Stores
 from stream.engine.recovery import read_changelogs
 from tests.engine.rig import Rig, producing
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from stream.brokers.kafka import KafkaServer
+
+
+@pytest_asyncio.fixture(params=["memory", "rocksdb"])
+async def rig(kafka: KafkaServer, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """Topics and apps of one test, once with tables in memory and once with tables on disk."""
+    stores = None if request.param == "memory" else Stores(tmp_path / "stores", memory_mb=16)
+    made = Rig(kafka.bootstrap, tmp_path, stores=stores)
+    yield made
+    await made.close(drop_topics=kafka.running)
+    if stores is not None:
+        stores.close()
 
 
 def stamped(value: bytes) -> int:
@@ -71,7 +86,8 @@ async def test_partitions_are_kept_apart(rig: Rig) -> None:
         await table.write(1, [(b"same", b"2:one"), (b"own", b"3:one")])
         written = {0: {b"same": b"1:zero"}, 1: {b"same": b"2:one", b"own": b"3:one"}}
         assert {p: table.partition(p) for p in (0, 1)} == written
-        assert table.held() == {0: 1, 1: 2}
+        assert rig.stores is not None or table.held() == {0: 1, 1: 2}
+        assert {p: len(table.partition(p)) for p in (0, 1)} == {0: 1, 1: 2}
         assert await rig.latest(topic) == written
         assert await recover(app, table, 2) == 3
     assert {p: table.partition(p) for p in (0, 1)} == written
@@ -177,26 +193,44 @@ KEYS = st.sampled_from([b"a", b"b", b""])
 VALUES = st.none() | st.builds(lambda stamp, tail: b"%d:%s" % (stamp, tail), st.integers(0, 5), st.binary())
 
 
-@given(log=st.lists(st.tuples(KEYS, VALUES)), cuts=st.lists(st.integers(0, 50), max_size=3))
+LOGS = st.lists(st.tuples(KEYS, VALUES))
+
+
+@given(log=LOGS, cuts=st.lists(st.integers(0, 50), max_size=3))
 def test_recovered_equals_a_search_of_the_log(
     log: list[Entry], cuts: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Whatever was written, in whatever pieces it is read, the table is what a search of the log finds."""
-    table = offline_table(tmp_path_factory.getbasetemp())
+    for table in offline_tables(tmp_path_factory.getbasetemp()):
+        table.drop(0)
+        edges = sorted({0, len(log), *(min(cut, len(log)) for cut in cuts)})
+        for begin, end in pairwise(edges):
+            table.recover(0, log[begin:end], end)
+        assert table.partition(0) == oracle(log)
+
+
+@given(log=LOGS, ahead=st.integers(0, 50), back=st.integers(0, 50))
+def test_what_a_store_has_already_may_be_read_once_more(
+    log: list[Entry], ahead: int, back: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A store that is ahead of its mark, for a stranger wrote in between, ends up as the log says."""
+    _, table = offline_tables(tmp_path_factory.getbasetemp())
     table.drop(0)
-    edges = sorted({0, len(log), *(min(cut, len(log)) for cut in cuts)})
-    for begin, end in pairwise(edges):
-        table.recover(0, log[begin:end])
+    has = min(ahead, len(log))
+    table.recover(0, log[:has], max(0, has - back))
+    table.recover(0, log[max(0, has - back) :], len(log))
     assert table.partition(0) == oracle(log)
 
 
 _offline: list[Any] = []
 
 
-def offline_table(folder: Path) -> BatchTable:
-    """Make a table of an app that never starts, once."""
+def offline_tables(folder: Path) -> list[BatchTable]:
+    """Make tables of apps that never start, once: in memory, and on disk."""
     if not _offline:
-        app = BatchApp("offline", hot_topics=["input"], datadir=str(folder), autodiscover=False)
-        _offline.append(table_of(app))
-    table: BatchTable = _offline[0]
-    return table
+        for stores in (None, Stores(folder / "offline-stores", memory_mb=16)):
+            app = BatchApp(
+                "offline", hot_topics=["input"], datadir=str(folder), autodiscover=False, stores=stores
+            )
+            _offline.append(table_of(app))
+    return _offline
