@@ -75,7 +75,8 @@ def with_redis(settings: Settings, topics: dict[str, int], within_s: float) -> d
                 await asyncio.sleep(SCRAPE_S)
                 worker.telemetry.render()
 
-        assert worker.readmodel is not None
+        if worker.readmodel is None:
+            raise RuntimeError("no read model")
         await worker.readmodel.start()
         scraping = asyncio.create_task(scrape())
         try:

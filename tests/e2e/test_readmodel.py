@@ -140,7 +140,7 @@ def redis_process(tmp_path: Path) -> Iterator[RedisProcess]:
 @pytest.mark.timeout(300)
 def test_redis_comes_to_equal_the_tables_whatever_befalls_it(world: World) -> None:
     """Killed, emptied, paused, under way and at rest, and with a worker that has not seen any of it before."""
-    world.send(3_000)
+    world.send(1_200)
     with world.deployment.worker() as worker:
         worker.wait_ready()
         world.deployment.drained(worker)
@@ -148,7 +148,7 @@ def test_redis_comes_to_equal_the_tables_whatever_befalls_it(world: World) -> No
         every_profile_fits(world)
 
         world.redis.kill()
-        world.send(500)
+        world.send(200)
         world.deployment.drained(worker)  # with no Redis there
         assert "redis" in json.dumps(worker.readiness())
         world.redis.start()
@@ -160,7 +160,7 @@ def test_redis_comes_to_equal_the_tables_whatever_befalls_it(world: World) -> No
 
         assert world.redis.process is not None
         world.redis.process.send_signal(signal.SIGSTOP)
-        world.send(500)
+        world.send(200)
         world.deployment.drained(worker)
         world.redis.process.send_signal(signal.SIGCONT)
         world.equal()
@@ -197,12 +197,12 @@ def series_go_back(world: World) -> None:
 @pytest.mark.timeout(300)
 def test_profiles_owed_at_a_crash_are_made_up_for(world: World) -> None:
     """Killed at any moment, the next worker publishes whom the one before had not told of, and nobody else."""
-    world.send(2_000)
+    world.send(800)
     worker = world.deployment.worker(CX_PROFILE_EVERY="1h")
     with worker:
         worker.wait_ready()
         world.deployment.drained(worker)
-        world.send(1_000)
+        world.send(300)
         world.deployment.drained(worker)
         worker.kill()
     with world.deployment.worker() as after:
