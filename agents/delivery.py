@@ -176,6 +176,7 @@ class _Pump:
         self._tidied = monotonic()
         self._complained: dict[str, float] = {}
         self._version = 0  # of the erasures that were looked at
+        self._traces = False  # what was deleted for them may still be on the disk
 
     def start(self) -> None:
         """Begin."""
@@ -191,11 +192,15 @@ class _Pump:
         if feed is not None and feed.erasures.version != self._version:
             self._version = feed.erasures.version
             self.outbox.forget()
+            self._traces = True
 
     async def flush(self) -> None:
         """Write what has changed, in the order in which it did."""
         async with self._writing:  # of two writes of a key the later state must be the later record
             await self._table.write(self._partition, self.outbox.changes())
+            if self._traces:
+                self._traces = False
+                await self._table.scrub(self._partition)
 
     async def stop(self) -> None:
         """Begin nothing more; what is under way may end, and what ended is written."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from stream import topics
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from stream.pipeline import CustomersPartition
 
 logger = logging.getLogger(__name__)
+
+#: Customers whose fingerprints are made at a time.
+AT_ONCE = 100_000
 
 
 class Forgetting:
@@ -69,9 +73,11 @@ class Forgetting:
         sources = (first, second)
         open_ = erasures.open_in(self._panes.partition(partition), sources)
         if open_:
-            everyone = list(self._customers.partition(partition))
+            everyone = iter(self._customers.partition(partition))  # nobody writes to it meanwhile
+            names: list[bytes] = []
             # A million fingerprints take more than a second, and heartbeats must not wait for them.
-            names = await asyncio.to_thread(erasures.among, everyone, open_)
+            while some := list(islice(everyone, AT_ONCE)):
+                names += await asyncio.to_thread(erasures.among, some, open_)
             await self._take_out(partition, names)
             part.forget(names)
             await self._panes.write(
@@ -96,6 +102,7 @@ class Forgetting:
             context.publish(topics.DECISIONS, [Outgoing(key, None) for key in keys]),
         )
         await self._customers.write(partition, [(name, None) for name in names])
+        await self._customers.scrub(partition, names)
         self._forgotten(partition, names)
 
     def _books(self) -> list[RuleBook]:

@@ -99,7 +99,8 @@ class ProfilesAgent:
         """Publish for ever, in the time that the stream leaves."""
         while True:
             rest = 0.0
-            for partition in list(self._owed):
+            # Not while partitions are on their way: a table that has gone would say that nobody is there.
+            for partition in self._context.app.assigned(topics.REPLIES):
                 rest += await self._some(partition)
             await asyncio.sleep(rest or PAUSE_S)
 
@@ -155,5 +156,7 @@ class ProfilesAgent:
         states = self._customers.partition(partition)
         async for name in readmodel.customer_ids():
             key = name.encode()
-            if key not in states and partition_of(key, number) == partition and partition in self._owed:
+            if partition not in self._context.app.assigned(topics.REPLIES):
+                return  # its table has gone
+            if partition_of(key, number) == partition and key not in states:
                 readmodel.offer_profile(name, 0, None)

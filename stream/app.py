@@ -25,7 +25,7 @@ from stream.brokers.security import aiokafka_security, faust_security
 from stream.customers import stamp_of as customer_stamp
 from stream.delivery.loading import load_delivery
 from stream.deployment import load_book, pipeline_config
-from stream.engine import BatchApp, Format, NewerFormat
+from stream.engine import BatchApp, Format, NewerFormat, StoreRefused, Stores
 from stream.feeds import Feeds
 from stream.privacy.feed import REWRITING, ErasureFeed
 from stream.privacy.finding import subject_of
@@ -56,7 +56,7 @@ class Worker:
         own_process: nothing else runs in this process.
 
     Raises:
-        RuleError, ValueError: rules or settings are wrong.
+        RuleError, ValueError: rules or settings are wrong, or tables cannot be kept where they are to be.
     """
 
     def __init__(self, settings: Settings, *, own_process: bool = False) -> None:
@@ -66,8 +66,10 @@ class Worker:
         book = load_book(settings)
         config = pipeline_config(settings, book)
         self.readmodel = read_model(settings, self.telemetry)
+        self.erasures = ErasureFeed(settings, self.telemetry)
         self.app = app = BatchApp(
             settings.app_id,
+            stores=self._stores(),
             broker=[f"kafka://{address.strip()}" for address in settings.brokers.split(",")],
             hot_topics=[
                 *topics.INPUTS,
@@ -92,7 +94,6 @@ class Worker:
         )
         self.feeds = Feeds(settings, book, self.telemetry, config.customers)
         self.feeds.on_models.append(ModelGauges(self.telemetry.registry).take)
-        self.erasures = ErasureFeed(settings, self.telemetry)
         self.erasures.on_rewriting.append(self._rewriting)
         self.erasures.on_erased.append(self._forget)
         context = Context(
@@ -116,6 +117,19 @@ class Worker:
         self.server = OpsServer(settings.http_host, settings.http_port, self.telemetry, self.health)
         self._stop = asyncio.Event()
         self.vitals = Vitals(app, settings, self.telemetry, self.health, self._seen(), self.readmodel)
+
+    def _stores(self) -> Stores | None:
+        settings = self.settings
+        if settings.store == "memory" or settings.data_dir is None:
+            return None
+        try:
+            return Stores(
+                settings.data_dir / settings.app_id,
+                memory_mb=settings.store_memory_mb,
+                valid_from=lambda: self.erasures.erasures.newest_s,
+            )
+        except StoreRefused as why:
+            raise ValueError(f"CX_STORE=rocksdb, CX_DATA_DIR={settings.data_dir}: {why}") from None
 
     def _seen(self) -> dict[str, Look]:
         """What the agents know of themselves that /metrics shows as it is at each scrape."""
@@ -256,6 +270,8 @@ class Worker:
             if self.readmodel is not None:
                 await self.readmodel.stop()
             await self.server.stop()
+            if self.app.stores is not None:
+                self.app.stores.close()
 
     async def _run_app(self) -> int:
         app = self.app

@@ -146,6 +146,18 @@ class Settings(BaseSettings):
         64, ge=1, le=10_000, description="event ids remembered per customer at most"
     )
 
+    store: Literal["memory", "rocksdb"] = Field(
+        "memory", description="where tables are; rocksdb: for more customers than fit into memory"
+    )
+    data_dir: Path | None = Field(
+        None, description="with rocksdb: directory on a local disk, of this worker alone"
+    )
+    store_memory_mb: int = Field(
+        256,
+        ge=16,
+        le=1_000_000,
+        description="with rocksdb: MiB of caches and buffers, of all tables together",
+    )
     max_record_bytes: int = Field(64 * 1024, ge=256, description="larger input records are dead letters")
     max_inflight_records: int = Field(
         50_000, ge=1, description="fetched and not yet acknowledged; bounds memory"
@@ -315,6 +327,18 @@ class Settings(BaseSettings):
         if self.oauth_url is None:
             return None
         return client_context(self.oauth_ca, names=("CX_OAUTH_CA", "", ""))
+
+    @model_validator(mode="after")
+    def _tables_have_a_place(self) -> Self:
+        if self.store == "rocksdb" and self.data_dir is None:
+            raise ValueError(
+                "CX_DATA_DIR: is not set; CX_STORE=rocksdb needs a directory on a local disk, of this worker alone"
+            )
+        if self.store == "rocksdb" and self.app_id in {".", ".."}:
+            raise ValueError(
+                f"CX_APP_ID: {self.app_id!r} is no name for a directory; CX_STORE=rocksdb needs one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _profiles_are_kept_as_said(self) -> Self:

@@ -298,16 +298,20 @@ class Store(Mapping[bytes, bytes]):
             if not self._closed:
                 self._try(lambda: self._db.flush(True))
 
-    def scrub(self, keys: Iterable[bytes]) -> None:
-        """Remove from the disk what deleted keys have left there: RocksDB does so at a time of its own."""
+    def scrub(self, keys: Iterable[bytes] | None) -> None:
+        """Remove from the disk what deleted keys have left there: RocksDB does so at a time of its own.
+
+        Args:
+            keys: that were deleted; None: all that ever were.
+        """
         rocks = self._rocks
         options = rocks.CompactOptions()
         options.set_bottommost_level_compaction(rocks.BottommostLevelCompaction.force())
 
         def compact() -> None:
             self._db.flush(True)
-            for key in keys:
-                self._db.compact_range(_KEY + key, _KEY + key, options)
+            for at in [None] if keys is None else [_KEY + key for key in keys]:
+                self._db.compact_range(at, at, options)
 
         with self._changing:
             if not self._closed:

@@ -177,10 +177,15 @@ class BatchTable(Table[bytes, bytes]):
             store.apply([], end)
             store.flush()
 
-    async def scrub(self, partition: int, keys: Sequence[bytes]) -> None:
-        """After keys were deleted because nobody may find them: leave nothing of them on this machine's disk."""
+    async def scrub(self, partition: int, keys: Sequence[bytes] | None = None) -> None:
+        """After keys were deleted because nobody may find them: leave nothing of them on this machine's disk.
+
+        Args:
+            partition: number.
+            keys: that were deleted; None: whatever was.
+        """
         store = self._on_disk.get(partition)
-        if store is not None and keys:
+        if store is not None and keys != []:
             await asyncio.to_thread(store.scrub, keys)
             store.reopen()
 

@@ -21,6 +21,7 @@ from stream.customers import (
 )
 from stream.customers import decode as decode_customer
 from stream.customers import encode as encode_customer
+from stream.customers.ids import IDENTIFIED
 from stream.customers.models import Models
 from stream.intake import Event, Rejection
 from stream.intake import decode as decode_event
@@ -36,6 +37,7 @@ from stream.measures.panes import OK
 from stream.pipeline.changes import (
     DEADLETTER,
     ERASED,
+    FORWARDED,
     LATE,
     TIME_DETAIL,
     CustomersChanges,
@@ -45,6 +47,7 @@ from stream.pipeline.changes import (
     source_name,
 )
 from stream.pipeline.forgetting import NOTE, Forgetting
+from stream.pipeline.identities import Identities, from_worker, readdress
 from stream.pipeline.merging import Inlet, SourceRecord, merge
 from stream.pipeline.profiles import PROGRESS_KEY
 from stream.pipeline.sampling import Sampler
@@ -110,6 +113,7 @@ class CustomersPartition:
         self._config = config
         self._customers = customers
         self._contributor = Contributor(config.declared, config.customers)
+        self._identities = Identities(config, self._contributor)
         self._metrics = frozenset(config.declared.metrics)
         spec = config.declared.topics
         kept = any("topic" in grouping for grouping in config.groupings.groupings)
@@ -296,6 +300,8 @@ class CustomersPartition:
                 inlet.erased += 1
                 continue
             if type(event) is Event:
+                if record.headers:
+                    readdress(event, record)
                 keep((event, record, inlet))
             elif isinstance(event, Rejection):
                 refused += 1
@@ -321,6 +327,7 @@ class CustomersPartition:
         wake_ms = _NEVER if watch is None else watch.wake_ms
         contributor = self._contributor
         telling = self._telling(changes)
+        identities = self._identities
         metrics = self._metrics
         finder = self._topics
         dims_of, narrow = self._config.groupings.dims_of, self._config.groupings.narrow
@@ -335,7 +342,7 @@ class CustomersPartition:
             # Nearly always within both limits, which two comparisons tell.
             if time_ms < panes.floor_ms or time_ms > record.timestamp + ahead_ms:
                 verdict = panes.judge(time_ms, record.timestamp)
-                if verdict is not OK:
+                if verdict is not OK and not from_worker(record.headers):
                     self._refuse(inlet.topic, record, verdict, changes)
                     continue
             if time_ms >= edge_ms:
@@ -353,8 +360,23 @@ class CustomersPartition:
                 held = written.get(name) or stored.get(name)  # an earlier chunk may have had it
                 customer = touched[customer_id] = Customer() if held is None else decode_customer(held)
             offset = record.offset
+            if record.headers or customer.known.ids is not None:
+                ended = identities.first(customer, event, record, inlet, telling, changes)
+                if ended is not None:
+                    inlet.applied += ended.verdict is APPLIED
+                    inlet.duplicates += ended.verdict is DUPLICATE
+                    inlet.forwarded += ended.verdict is FORWARDED
+                    panes.add(offset, time_ms, NO_DIMS, None, ())
+                    for at_ms, place, key, vec in ended.given:
+                        panes.contribute(offset, at_ms, narrow(place), key, vec)
+                    if ended.joined is not None and watch is not None:
+                        watch.join(name, customer, ended.joined)
+                        wake_ms = watch.wake_ms
+                    continue
             verdict = fold(customer, event, inlet.code, offset, config)
             if verdict is APPLIED:
+                if event.kind == IDENTIFIED:
+                    identities.identified(customer, event, changes)
                 if concerned is not None and concerned(event):
                     watch.judge(event, name, customer)  # type: ignore[union-attr]
                     wake_ms = watch.wake_ms  # type: ignore[union-attr]
@@ -421,8 +443,13 @@ class CustomersPartition:
             return customer
 
         def everyone() -> Iterator[tuple[bytes, bytes | Customer]]:
+            # One by one: of a table on disk that must never be all at once.
             objects: dict[bytes, bytes | Customer] = {one.encode(): held for one, held in touched.items()}
-            yield from (dict(stored) | written | objects).items()
+            for name, held in stored.items():
+                yield name, objects.get(name) or written.get(name) or held
+            for name in [*written, *(one for one in objects if one not in written)]:
+                if name not in stored:
+                    yield name, objects.get(name) or written[name]
 
         return at, everyone
 
@@ -441,7 +468,9 @@ class CustomersPartition:
         changes.misrouted[inlet.topic] += inlet.misrouted
         if inlet.erased:
             changes.verdicts[inlet.topic, ERASED] += inlet.erased
-        inlet.applied = inlet.duplicates = inlet.misrouted = inlet.erased = 0
+        if inlet.forwarded:
+            changes.verdicts[inlet.topic, FORWARDED] += inlet.forwarded
+        inlet.forwarded = inlet.applied = inlet.duplicates = inlet.misrouted = inlet.erased = 0
         offset = inlet.left[0][1].offset - 1 if inlet.left else inlet.read
         changes.done[inlet.topic] = offset
         done = inlet.panes.end(offset)

@@ -52,7 +52,7 @@ def cohorts(
     if lessons is None:
         return []
     found: dict[int, list[tuple[int, Example]]] = {}
-    for name, held in list(everyone()):
+    for name, held in everyone():
         if isinstance(held, bytes) and held.endswith(UNTOLD):
             continue
         hashed = customer_hash(name.decode())

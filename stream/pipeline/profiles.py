@@ -12,7 +12,7 @@ seen more than that; what was published of a round that did not end is published
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -138,7 +138,7 @@ class Owed:
         if not (at_once or patience_over or at_ms >= self._began_ms + self._every_ms):
             return
         if everybody:
-            names: Iterable[bytes] = dict.fromkeys([*self._customers, *self._changed])  # who left as well
+            names: Iterable[bytes] = chain(self._names(), self._others(self._changed))  # who left as well
         elif self._missed_yet:
             names = dict.fromkeys([*self._missed(), *self._changed])
         elif self._changed:
@@ -152,10 +152,19 @@ class Owed:
         self._after = Progress(*self._ends, at_ms if everybody else self._kept.all_ms)
         self._told = False
 
+    def _names(self) -> Iterator[bytes]:
+        """All customers, while some come and go: a dict does not allow that, a table on disk does."""
+        held = self._customers
+        return iter(list(held) if isinstance(held, dict) else held)
+
+    def _others(self, names: Iterable[bytes]) -> Iterator[bytes]:
+        """Those who are not customers any more."""
+        return (name for name in names if name not in self._customers)
+
     def _missed(self) -> Iterator[bytes]:
         """Who has seen more than rounds had got to before this worker had the partition."""
         first, second = self._kept.first, self._kept.second
-        for name, value in list(self._customers.items()):
+        for name, value in self._customers.items():
             stamps = _stamps(value)
             if stamps.stamp_t > first or stamps.stamp_r > second:
                 yield name

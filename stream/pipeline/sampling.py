@@ -18,6 +18,7 @@ from stream.pipeline.lessons import cohorts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stream.customers import Customer
     from stream.customers.examples import Row
     from stream.customers.models import Models
     from stream.pipeline.lessons import Everyone, Keep
@@ -127,17 +128,21 @@ class Sampler:
             told.append(encode_example(Sample(self._partition, self._reached_ms, since_ms)))
 
     def _sampled(self, everyone: Everyone, since_ms: int, moment_ms: int, *, clock: bool) -> list[bytes]:
-        people = list(everyone())
-        shift = 0
-        while len(people) >> shift > self._most:
-            shift += 1
-        mask = (1 << shift) - 1
+        # Of twice as many customers every other one: whose hash ends with so many zeros. How many there are is
+        # known at the end only, so more are thrown out on the way: memory may not hold all of them at once.
+        people: list[tuple[bytes, bytes | Customer]] = []
+        shift = mask = 0
+        for count, (name, held) in enumerate(everyone(), 1):
+            if count >> shift > self._most:
+                shift += 1
+                mask = (1 << shift) - 1
+                people = [each for each in people if not crc32(each[0]) & mask]
+            if not crc32(name) & mask:
+                people.append((name, held))
         config = self._models.at(moment_ms)
         currencies: dict[str, int] = {}
         rows: list[Row] = []
-        for name, held in people:
-            if crc32(name) & mask:
-                continue
+        for _, held in people:
             customer = decode_customer(held) if isinstance(held, bytes) else held
             row = row_of(customer, config.currency, currencies)
             if row is not None:

@@ -17,11 +17,13 @@ from stream.alerting.claims import Decision, fingerprint
 from stream.alerting.contact import Gate, Outbox, Reason
 from stream.alerting.customer_rules import CustomerRules
 from stream.alerting.histories import Turn
+from stream.alerting.joining import join_watches
 from stream.alerting.limits import RateLimits
 from stream.alerting.rules import RuleBook
 from stream.alerting.timers import NEVER, Timers
 from stream.alerting.watch import DELAYED, NOTHING, SUPPRESSED, Told, Watch, read_watch
 from stream.customers import decode, signal, signals
+from stream.customers.ids import merged_into
 from stream.customers.state import UNTOLD
 
 if TYPE_CHECKING:
@@ -164,6 +166,15 @@ class Watcher:
             self._keep(name, customer, watch)
             self._arm()
 
+    def join(self, name: bytes, customer: Customer, other: Customer) -> None:
+        """Another id's history was joined to a customer: what rules know of it goes on there."""
+        theirs = _watch_of(other)
+        if not theirs.blank:
+            watch = _watch_of(customer)
+            join_watches(watch, theirs)
+            self._keep(name, customer, watch)
+            self._arm()
+
     def _nothing_new(self, history: HistoryRules, event: Event, customer: Customer) -> bool:
         """Whether a record changes neither what is kept of its customer nor when to look at it next.
 
@@ -190,7 +201,7 @@ class Watcher:
             left -= 1
             if due_ms == self._next_version_ms():
                 self._current += 1
-                self._scan(list(everyone()), at, due_ms, fresh=False)
+                self._scan(everyone(), at, due_ms, fresh=False)
             elif due_ms == self._limits.next_ms:
                 summary = self._limits.summary(self._rule)
                 if summary is not None:
@@ -201,6 +212,8 @@ class Watcher:
 
     def _go_off(self, due_ms: int, name: bytes, at: At) -> None:
         customer = at(name)
+        if merged_into(customer) is not None:
+            return  # the id that stays has its own
         watch = _watch_of(customer)
         if watch.alarm_ms not in (0, due_ms):
             return  # it was set to another moment meanwhile
@@ -236,6 +249,8 @@ class Watcher:
             if isinstance(held, bytes) and held.endswith(UNTOLD) and not history.looks:
                 continue
             customer = decode(held) if isinstance(held, bytes) else held
+            if merged_into(customer) is not None:
+                continue
             watch = _watch_of(customer, keep=False)
             if fresh:
                 self._limits.restore(watch, self._rule, self._clock_ms)

@@ -53,6 +53,11 @@ class Erasures:
         return self._held
 
     @property
+    def newest_s(self) -> float:
+        """When the newest erasure was asked for, seconds since 1970; 0: there is none."""
+        return max((each.at.timestamp() for each in self._held.values()), default=0.0)
+
+    @property
     def rewriting(self) -> bool:
         """Whether a rewrite is under way, or was cut short."""
         return bool(self._marks)
