@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from stream.api import alerts, customers, events, health, metrics, problems, rules, silences, stream
+from stream.api import adapters, alerts, customers, events, health, metrics, problems, rules, silences, stream
 from stream.api.guard import Guard
 from stream.api.parts import READ, Parts, known_query
 from stream.api.shapes import ItemError, Problem
@@ -70,7 +70,7 @@ def routed(lifespan: Any = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    for room in (metrics, alerts, silences, customers, rules, events, stream, health):
+    for room in (metrics, alerts, silences, customers, rules, events, adapters, stream, health):
         app.include_router(room.router)
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=READ)

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from schemas import DIMENSIONS
+from stream.adapters import MappingError, load_adapters
 from stream.api.guard import Allowed
 from stream.api.keys import Keys, Role, is_loopback
 from stream.api.live import Live
@@ -28,6 +29,7 @@ from stream.serving.reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
+    from stream.adapters import Adapter
     from stream.settings import Settings
 
 
@@ -56,6 +58,8 @@ class Parts:
         url = settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
         self._reader = Reader(url, **tls(settings)) if url else None
         self.pseudonyms = pseudonyms_of(settings)
+        self.adapters = _adapters(settings)
+        self.adapter_secrets = _adapter_secrets(settings)
         self.live = Live(settings, self.telemetry)
         self.outbox = Outbox(confluent_config(settings), self.telemetry)
         self.cache = Cache()
@@ -88,6 +92,23 @@ class Parts:
         await self.outbox.stop()
         if self._reader is not None:
             await self._reader.close()
+
+
+def _adapters(settings: Settings) -> dict[str, Adapter]:
+    try:
+        return load_adapters(settings.adapters)
+    except MappingError as error:
+        raise ValueError(f"CX_ADAPTERS: {error}") from None
+
+
+def _adapter_secrets(settings: Settings) -> dict[str, str]:
+    """Sender -> secret."""
+    if settings.adapter_secrets is None:
+        return {}
+    try:
+        return msgspec.json.decode(settings.adapter_secrets.get_secret_value(), type=dict[str, str])
+    except msgspec.DecodeError:
+        raise ValueError('CX_ADAPTER_SECRETS: must be JSON, as {"typeform": "its secret"}') from None
 
 
 class Cache:

@@ -369,6 +369,13 @@ class Ingested(Shape):
     errors: list[EventError] = Field(description="of the refused, in the order of the body")
 
 
+class Converted(Shape):
+    """What became of a sender's call: Kafka has acknowledged its events."""
+
+    events: int = Field(description="made of it; none where no part of the sender's mapping matches")
+    refused: int = Field(description="of these, how many do not fit the contract and become dead letters")
+
+
 # -- health ------------------------------------------------------------------------------------------------
 
 
