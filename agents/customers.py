@@ -108,6 +108,7 @@ class CustomersAgent:
         )
         context = self._context
         await asyncio.gather(
+            *(context.publish(topic, _passed(changes, topic)) for topic in topics.INPUTS),
             context.publish_alerts(changes.claims),
             context.publish_decisions(changes.decided),
             context.publish(topics.DEADLETTERS, [_dead(d, partition) for d in changes.deadletters]),
@@ -281,6 +282,11 @@ class CustomersAgent:
             telemetry.deadletter(dead.reason)
         for reason, n in changes.decisions.items():
             telemetry.decision(reason, n)
+
+
+def _passed(changes: CustomersChanges, topic: str) -> list[Outgoing]:
+    """Records of merged ids, for the partitions of the ids that stay."""
+    return [Outgoing(each.key, each.value, each.headers) for each in changes.passed if each.topic == topic]
 
 
 def _dead(dead: DeadLetter, partition: int) -> Outgoing:

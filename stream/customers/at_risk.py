@@ -89,6 +89,29 @@ def bought(
     story.bought = kept
 
 
+def joined(mine: Story, theirs: Story, newest_ms: int) -> Change:
+    """Join what an alias puts at risk: of two unhappy replies the newer counts, with the money known at its id.
+
+    Args:
+        mine: of the id that stays; changed in place.
+        theirs: of the alias.
+        newest_ms: newest event of both.
+    """
+    unmade: list[Fact] = []
+    for topic, other in theirs.unhappy.items():
+        held = mine.unhappy.get(topic)
+        newer = other if held is None else max(held, other, key=lambda each: (each.time_ms, each.place))
+        older = held if newer is other else other
+        mine.unhappy[topic] = newer
+        if older is not None and older.time_ms >= newest_ms - HELD_MS:
+            unmade += _facts(older)
+    sums = {(hour, currency): units for hour, currency, units in mine.bought}
+    for hour, currency, units in theirs.bought:
+        sums[hour, currency] = sums.get((hour, currency), 0) + units
+    mine.bought = [(hour, currency, units) for (hour, currency), units in sorted(sums.items())]
+    return [], unmade
+
+
 def contributed(gained: list[Fact], lost: list[Fact]) -> list[Contribution]:
     """What the facts add to the sums of the reply's slices, at its time."""
     found: list[Contribution] = []

@@ -23,6 +23,7 @@ from . import at_risk, journeys
 from .fold import PURCHASE, money_of
 from .histories import DRIVERS, SUBSCRIPTIONS, Family, forget, note, stray
 from .identity import hash64
+from .joining_stories import join_stories
 from .journeys import OVER_CAPACITY, Answers, answer, answers_of, pack, subscription, unpack
 from .plans import WAITS, Plans
 from .state import story_of
@@ -79,11 +80,13 @@ class Contributor:
         self._plans = plans.of
         self._any = plans.any
         self._at_risk = plans.at_risk
+        self._families = {part.family.name: part.family for plan in plans.of.values() for part in plan.parts}
         self._drivers = declared.drivers if "drivers" in self.wanted else None
         if self._drivers is not None:
             # Two rounds of all questions.
             most = 2 * (len(self._drivers.among) + 1)
             self._answers = Family(DRIVERS, Answers(self._drivers.within_ms), blank=True, max_moments=most)
+            self._families[DRIVERS] = self._answers
 
     def concerned(self, event: Event) -> bool:
         """Whether a touchpoint may contribute anything. Quick: it is asked of each."""
@@ -124,6 +127,29 @@ class Contributor:
         if parts and not self._full(story, telling):
             self._tell(parts, story, customer, event, arrival, telling, found)
         return found
+
+    def joined(
+        self, customer: Customer, other: Customer, arrival: int, telling: Telling
+    ) -> list[Contribution]:
+        """Join the story of an alias, and say what of what was counted changes by it.
+
+        Args:
+            customer: of the id that stays, after ``join``; its story changes.
+            other: of the alias, as it came; not to be used any more.
+            arrival: of the record that brought it.
+            telling: of the batch.
+        """
+        mine, theirs = story_of(customer, telling.durable), story_of(other, telling.durable)
+        found: list[Contribution] = []
+        changes = join_stories(mine, theirs, self._families, customer.last_ms, self._config)
+        for name, (gained, lost) in changes.items():
+            self._keep(mine, (arrival, name, gained, lost), telling, found)
+            _count_waits(customer.known, gained, lost)
+        return found
+
+    def again(self, customer: Customer, arrival: int, telling: Telling) -> list[Contribution]:
+        """What ``joined`` said of this arrival, before a crash."""
+        return self._again(story_of(customer, telling.durable), arrival, [])
 
     def _full(self, story: Story, telling: Telling) -> bool:
         """Whether so much of a customer is not durable yet that an event is left out, which is counted."""

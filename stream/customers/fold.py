@@ -368,10 +368,10 @@ def _fold_ticket(c: Customer, flag: int, e: Occurrence, arrival: int, config: Cu
             break
     else:
         tickets.append((ref, time_ms, arrival, flag | is_open))
-    _drop_tickets(c, c.last_ms - config.ticket_memory_ms, config.max_tickets)
+    drop_tickets(c, c.last_ms - config.ticket_memory_ms, config.max_tickets)
 
 
-def _drop_tickets(c: Customer, floor_ms: int, cap: int) -> None:
+def drop_tickets(c: Customer, floor_ms: int, cap: int) -> None:
     """Drop resolved tickets before ``floor_ms``, and beyond the cap resolved ones first, oldest first."""
     kept: list[Ticket] = []
     for ticket in c.tickets:

@@ -84,20 +84,30 @@ def stray(
     return True
 
 
-def _time_of(entry: bytes) -> int:
-    return int.from_bytes(entry[8:16], "little")
+def entries_of(held: bytes) -> list[tuple[int, int, int]]:
+    """What was laid aside of a family: hash of the reference, event time, role."""
+    return list(_STRAY.iter_unpack(held))
 
 
-def _found(story: Story, name: str, ref: int) -> list[Moment]:
+def take_strays(story: Story, name: str, ref: int) -> list[Moment]:
     """Take out what was laid aside of a history that begins."""
     held = story.strays.get(name)
     if not held:
         return []
-    entries = list(_STRAY.iter_unpack(held))
+    entries = entries_of(held)
     found = sorted((time_ms, role, "") for key, time_ms, role in entries if key == ref)
     if found:
         story.strays[name] = b"".join(_STRAY.pack(*entry) for entry in entries if entry[0] != ref)
     return found
+
+
+def facts_of(family: Family, thread: Thread) -> list[Fact]:
+    """What a history comes to."""
+    return _facts(family.machine(thread.held or NOTHING_HELD, thread.moments))
+
+
+def _time_of(entry: bytes) -> int:
+    return int.from_bytes(entry[8:16], "little")
 
 
 def note(
@@ -125,7 +135,7 @@ def note(
         if len(story.threads) >= config.max_refs:
             story.threads.remove(min(story.threads, key=_least_needed))
             unpaired[OVER_CAPACITY] += 1
-        thread = Thread(name, ref, _found(story, name, ref))
+        thread = Thread(name, ref, take_strays(story, name, ref))
         story.threads.append(thread)
     moments = thread.moments
     if moment in moments:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from .identity import hash64
+from .ids import Ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,6 +67,8 @@ class Known(msgspec.Struct, array_like=True, gc=False):
     #: Waits in queues that were served, and milliseconds of all of them.
     waits: int = 0
     waited_ms: int = 0
+    #: The person's other ids; None: only this one is known.
+    ids: Ids | None = None
 
 
 class Happening(Protocol):
@@ -173,6 +176,23 @@ def scored(known: Known, metric: str, time_ms: int, place: int) -> None:
         size = _SCORE_BYTES
         entries = sorted([entry, *(held[at : at + size] for at in range(0, len(held), size))])
         scores[metric] = b"".join(entries[-MAX_SCORES:])
+
+
+def newest_scores(one: bytes, other: bytes) -> bytes:
+    """The newest replies of two runs of them."""
+    size = _SCORE_BYTES
+    entries = sorted(held[at : at + size] for held in (one, other) for at in range(0, len(held), size))
+    return b"".join(entries[-MAX_SCORES:])
+
+
+def add_touchpoint(known: Known, where: str, packed: int, most: int) -> None:
+    """Add what another id has of a touchpoint; beyond ``most`` by name it counts under ``OTHER``."""
+    places = known.touchpoints
+    if where not in places and len(places) - (OTHER in places) >= most:
+        where = OTHER
+    held = places.get(where, 0)
+    count = min((held & _COUNT_MAX) + (packed & _COUNT_MAX), _COUNT_MAX)
+    places[where] = max(held, packed) >> _COUNT_BITS << _COUNT_BITS | count
 
 
 def promised(known: Known, e: Promising, time_ms: int, *, kept: bool) -> None:

@@ -23,6 +23,8 @@ Entry = tuple[bytes, bytes | None]
 DEADLETTER: Final = "deadletter"
 LATE: Final = "late"
 ERASED: Final = "erased"
+#: Passed on to the partition of the id that stays, where it ends once more.
+FORWARDED: Final = "forwarded"
 
 TIME_DETAIL: Final[dict[str, str]] = {
     Reason.TOO_LATE: "occurred_at: behind the watermark by more than CX_LATE_HORIZON_MS",
@@ -70,19 +72,30 @@ class DeadLetter:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A record for another partition of the inputs: the key says which."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
 @dataclass(slots=True)
 class CustomersChanges:
     """What a batch came to, in the order in which it is made durable.
 
-    First ``deadletters``, ``claims``, ``examples``, ``partials`` and then ``marks`` are published, awaited; then
-    ``customers`` are written and awaited; then ``cells`` and, after them in the same log, ``sources``. So a
-    customer that is durable may be ahead of its panes, never behind: a replay asks it what became of each
-    record. The counters are for telling: ``verdicts`` by topic and verdict, ``decisions`` by reason,
-    ``decided`` why alerts about customers were, or were not, told;
+    First ``passed``, ``deadletters``, ``claims``, ``examples``, ``partials`` and then ``marks`` are published,
+    awaited; then ``customers`` are written and awaited; then ``cells`` and, after them in the same log,
+    ``sources``. So a customer that is durable may be ahead of its panes, never behind: a replay asks it what
+    became of each record. The counters are for telling: ``verdicts`` by topic and verdict, ``decisions`` by
+    reason, ``decided`` why alerts about customers were, or were not, told;
     ``misrouted`` (records not keyed by their customer) by topic, ``other_members`` by grouping, ``unpaired``
     (touchpoints that do not fit what is known of their reference, or hold no money where some is due) by reason.
     """
 
+    passed: list[Passed] = field(default_factory=list)
     deadletters: list[DeadLetter] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     partials: list[Partial] = field(default_factory=list)

@@ -43,6 +43,7 @@ class Inlet:
     fresh: list[SourceRecord] = field(default_factory=list)  # not decoded yet
     left: list[Decoded] = field(default_factory=list)  # decoded, and kept back
     misrouted: int = 0
+    forwarded: int = 0  # passed on to another partition
     erased: int = 0  # refused, their customers having been erased
 
 
