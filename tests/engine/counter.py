@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stream.engine import Batch, BatchApp, BatchTable, Lanes, Outgoing
+from stream.engine import Batch, BatchApp, BatchTable, Lanes, Outgoing, Stores
 from tests.engine.rig import Rig, crashed, running
 
 if TYPE_CHECKING:
@@ -117,7 +117,9 @@ async def _main(bootstrap: str, group: str, folder: str, topic: str, out: str, h
         if hold == "hold":
             await asyncio.Event().wait()
 
-    job = Counter(Rig(bootstrap, Path(folder), group), topic, out, written)
+    on_disk = os.environ.get("COUNTER_STORES")
+    stores = None if on_disk is None else Stores(Path(on_disk), memory_mb=16)
+    job = Counter(Rig(bootstrap, Path(folder), group, stores=stores), topic, out, written)
     async with running(job.app, wait=hold != "fail"):
         say("ready", os.getpid())
         if hold == "leave" and job.app.batch_consumer is not None:

@@ -46,11 +46,12 @@ def table_of(app: BatchApp, *, stamp: bool = True) -> BatchTable:
     return app.batch_table("kept", source="input", stamp_of=stamped if stamp else None)
 
 
-async def recover(app: BatchApp, table: BatchTable, partitions: int = 1) -> int:
-    """Forget a table and read it from its changelog; returns how many records were read."""
+async def recover(app: BatchApp, table: BatchTable, partitions: int = 1, *, drop: bool = True) -> int:
+    """Read a table from its changelog, forgotten or as it is; returns how many records were read."""
     wanted = {}
     for partition in range(partitions):
-        table.drop(partition)
+        if drop:
+            table.drop(partition)
         wanted[TopicPartition(table.changelog_topic_name, partition)] = (table, partition)
     consumer = app.new_consumer(fetch_max_wait_ms=50)
     await consumer.start()
