@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench docs kafka wheel parts clean
 
+# Tests on the real Kafka go one after another in one process, all others beside them.
+JOBS ?= 2
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
@@ -31,7 +33,7 @@ demo: setup ## a live demo with nothing but Python: ARGS="--events 20000 --seed 
 	@$(BIN)/cx demo $(ARGS)
 
 test: setup parts ## every test, on a real Kafka and a real Redis: ARGS="-k panes"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: setup ## lint, format, types, direction of imports
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import redis
@@ -37,10 +37,30 @@ class Deployment:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever asks for the real Kafka is marked so, written or not."""
+    """Whatever asks for the real Kafka is marked so, written or not; and which tests stay in one process.
+
+    Those of a module share its fixtures, those on the real Kafka the broker: one for the end-to-end tests, which
+    take longest, and one for all others.
+    """
     for item in items:
+        group = item.nodeid.partition("::")[0]
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker("kafka")
+            group = "kafka end to end" if group.startswith("tests/e2e/") else "kafka"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes tells the one that counts what was not there."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["missing"] = dict(_MISSING)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What a process that has ended was missing."""
+    _MISSING.update(getattr(node, "workeroutput", {}).get("missing", {}))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -54,7 +74,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
         terminalreporter.line(f"{part}: {why}", red=True)
 
 
-def _without(part: str, why: str) -> None:
+def without(part: str, why: str) -> NoReturn:
+    """A real part is missing: said loudly here, a failure in CI."""
     _MISSING[part] = why
     if _IN_CI:
         pytest.fail(f"{part}: {why}", pytrace=False)
@@ -68,7 +89,7 @@ def kafka() -> Iterator[KafkaServer]:
         java()
         install()
     except KafkaMissing as error:
-        _without("Kafka", f"{error}. Every test on a real broker was LEFT OUT")
+        without("Kafka", f"{error}. Every test on a real broker was LEFT OUT")
     with KafkaServer() as server:
         yield server
 
@@ -115,5 +136,5 @@ def kcat() -> str:
     """Path of kcat, the C client people pipe NDJSON with."""
     path = shutil.which("kcat") or shutil.which("kafkacat")
     if path is None:
-        _without("kcat", "not installed (Debian: kcat). Tests with it were LEFT OUT")
+        without("kcat", "not installed (Debian: kcat). Tests with it were LEFT OUT")
     return str(path)

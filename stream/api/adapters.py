@@ -36,7 +36,7 @@ _WHY: Final = {
 @router.post(
     "/adapters/{sender}",
     response_model=Converted,
-    responses=problems(400, 401, 403, 404, 408, 413, 415, 429, 503),
+    responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "deadletters": ("stream.cli.deadletters:deadletters", "Look at refused records; send them again."),
     "topics": ("stream.cli.topics:topics", "Create or check the topics on the broker."),
     "doctor": ("stream.cli.doctor:doctor", "What is wrong with this deployment, and what to do."),
+    "completion": ("stream.cli.completion:completion", "Print a shell's completion script."),
     "schemas": ("stream.cli.schemas:schemas", "Export the wire contracts."),
 }
 

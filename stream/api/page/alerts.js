@@ -13,7 +13,7 @@ function evidence(claim) {
     const line = claim.below !== undefined && claim.below !== null ? `below ${figure(claim.below)}`
       : claim.above !== undefined && claim.above !== null ? `above ${figure(claim.above)}` : "";
     parts.push(`${metricName(claim.metric)} is ${ofMetric(claim.metric, claim.value, claim.currency)}`);
-    if (line) parts.push(line);
+    if (line) parts.push(`the line: ${line}`);
     if (claim.n !== null && claim.n !== undefined) parts.push(`on ${figure(claim.n, 0)}`);
     if (claim.interval) parts.push(`interval ${claim.interval.map((end) => ofMetric(claim.metric, end, claim.currency)).join(" to ")}`);
     if (claim.window) parts.push(`window ${claim.window}`);
@@ -138,7 +138,7 @@ export function AlertsView({ state }) {
   const { alerts, firing, firing_customers: ofCustomers } = state.alerts;
   const shown = alerts.filter((row) => (customers || !row.of_customer) && (over || row.firing || row.held_back));
   const now = shown.filter((row) => row.firing || row.held_back);
-  const past = shown.filter((row) => !row.firing && !row.held_back);
+  const past = shown.filter((row) => !row.firing && !row.held_back && row.event);
   return html`
     <div class="head"><h1>Alerts</h1><div class="controls">
       <label class="line"><input type="checkbox" checked=${customers} onChange=${() => { wantCustomers(!customers); setCustomers(!customers); }} /> single customers' too (${figure(ofCustomers, 0)})</label>
@@ -147,5 +147,5 @@ export function AlertsView({ state }) {
     <p>${firing ? `${figure(firing, 0)} firing.` : "Nothing fires."}</p>
     ${now.length ? html`<ul class="alerts">${now.map((row) => html`<${AlertCard} key=${row.fingerprint} row=${row} may=${may} nameless=${nameless} />`)}</ul>` : null}
     ${past.length ? html`<h2>Over</h2><ul class="alerts">${past.map((row) => html`<${AlertCard} key=${row.fingerprint} row=${row} may=${may} nameless=${nameless} />`)}</ul>` : null}
-    ${shown.length ? null : html`<${Note}>No alert has been told, and none is held back.<//>`}`;
+    ${now.length || past.length ? null : html`<${Note}>No alert has been told, and none is held back.<//>`}`;
 }

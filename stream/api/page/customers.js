@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "./vendor/preact.js";
 import * as api from "./api.js";
-import { figure, metricName, moment } from "./format.js";
+import { figure, metricName, moment, money } from "./format.js";
 import { Facts, Note, Problem } from "./parts.js";
 
 const MOMENT = /^\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)$/;
@@ -16,6 +16,15 @@ function written(value) {
 }
 
 const scalar = (value) => value === null || typeof value !== "object";
+
+const share = (value) => (value === null || value === undefined ? "–" : `${figure(value * 100)} %`);
+const COLUMNS = [
+  ["value_at_risk", "Value at risk", money],
+  ["expected_value", "Expected value", money],
+  ["churn_probability", "Likely to leave", share],
+  ["expected_purchases", "Purchases to come", (value) => figure(value)],
+  ["as_of", "Last seen", moment],
+];
 
 /** Whatever a profile holds: figures side by side, lists of alike things as tables, the rest one below the other. */
 function Held({ name, value, level }) {
@@ -77,8 +86,6 @@ export function CustomersView({ state, path }) {
     event.preventDefault();
     if (wanted.trim()) location.hash = `#/customers/${encodeURIComponent(wanted.trim())}`;
   };
-  const columns = top?.length
-    ? Object.keys(top[0]).filter((name) => !["customer_id", "rank"].includes(name) && scalar(top[0][name])) : [];
   return html`
     <div class="head"><h1>Customers</h1><form class="controls" onSubmit=${go}>
       <label>Customer id<input value=${wanted} maxlength="256" autocomplete="off" onInput=${(event) => setWanted(event.target.value)} /></label>
@@ -90,10 +97,10 @@ export function CustomersView({ state, path }) {
       ${top?.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="customers by value at risk"><table>
         <caption>Whom it would cost most to lose: what is expected of them, times the probability that they leave.</caption>
         <thead><tr><th scope="col" class="number">Rank</th><th scope="col">Customer</th>
-          ${columns.map((name) => html`<th scope="col" key=${name} class="number">${words(name)}</th>`)}</tr></thead>
+          ${COLUMNS.map(([name, title]) => html`<th scope="col" key=${name} class="number">${title}</th>`)}</tr></thead>
         <tbody>${top.map((row) => html`<tr key=${row.customer_id}><td class="number">${row.rank}</td>
           <th scope="row"><a href=${`#/customers/${encodeURIComponent(row.customer_id)}`}>${row.customer_id}</a></th>
-          ${columns.map((name) => html`<td key=${name} class="number">${written(row[name])}</td>`)}</tr>`)}</tbody>
+          ${COLUMNS.map(([name, , write]) => html`<td key=${name} class="number">${write(row[name], row.currency)}</td>`)}</tr>`)}</tbody>
       </table></div>` : null}
     </section>`;
 }

@@ -8,6 +8,7 @@ import { Gap, Interval, Note, Problem, Spark, rangeOf } from "./parts.js";
 import { Points, useTicks } from "./store.js";
 
 const WHOLE = sliceKey({});
+const MOST_SPARKS = 24;
 
 /** Windows of the metrics, in the order of the deployment's own. */
 function windowsOf(state, found) {
@@ -138,7 +139,7 @@ export function OverviewView({ state, theme }) {
     </div></div>
     <p class="small">As of ${moment(found.as_of)}, ${found.final ? "final" : "provisional: later records may still change it"}.</p>
     <ul class="cards">${metrics.map((name, i) => html`<${MetricCard} key=${name} metric=${name} slice=${found.slice} window=${window}
-      figures=${figuresOf(found, name, window)} chosen=${name === metric} choose=${setMetric} draw=${i < 12} />`)}</ul>
+      figures=${figuresOf(found, name, window)} chosen=${name === metric} choose=${setMetric} draw=${i < MOST_SPARKS} />`)}</ul>
     ${metric ? html`<${History} metric=${metric} slice=${found.slice} window=${window} figures=${figures} theme=${theme} />
       <${Slices} state=${state} metric=${metric} window=${window} show=${show} />` : null}`;
 }
