@@ -55,4 +55,6 @@ class RewritePart(Wire):
     end: Offset = Field(description="records from here on are copies, or came while it was under way")
     begin: Offset = Field(0, description="once copied: the first copy; what is before it goes")
     moves: dict[str, Offset] = Field({}, description="once copied: consumer group -> where it goes on")
-    bytes: int = Field(0, ge=0, description="once copied: the log is no larger on disk once the rest is removed")
+    after: Offset = Field(0, description="once copied: behind the last copy; what follows came later")
+    old_bytes: int = Field(0, ge=0, description="once copied: size on disk of what goes")
+    new_bytes: int = Field(0, ge=0, description="once copied: size on disk of the copies")

@@ -37,14 +37,14 @@ groups:
 """
 
 
-def world(minutes: int = 60, begin: int = 0, person: bool = True) -> list[ToSend]:
-    """Events of forty others and, once in ten, of the person; broken records of both."""
+def world(minutes: int = 60, begin: int = 0, person: str | None = ID, comment: str = COMMENT) -> list[ToSend]:
+    """Events of forty others and, every other minute, of a person; broken records of both."""
     found = []
     for minute in range(begin, begin + minutes):
         for number in range(6):
             who = f"other-{(minute * 6 + number) % OTHERS}"
-            if person and number == 0 and minute % 2 == 0:
-                who = ID
+            if person is not None and number == 0 and minute % 2 == 0:
+                who = person
             at = START_MS + minute * 60_000 + number * 1_000
             common = {"customer_id": who, "occurred_at": at, "segment": "vip" if number % 2 else "standard"}
             reply = {
@@ -53,13 +53,13 @@ def world(minutes: int = 60, begin: int = 0, person: bool = True) -> list[ToSend
                 "metric": "nps",
                 "score": (minute + number) % 11,
             }
-            reply["comment"] = COMMENT if who == ID else f"comment {minute}-{number}"
+            reply["comment"] = comment if who == person else f"comment {minute}-{number}"
             touch = {**common, "event_id": f"t-{minute}-{number}", "kind": "purchase", "value": 10.0 + number}
             if number == 0:
                 touch = {**common, "event_id": f"t-{minute}-0", "kind": "ticket_opened", "ref": f"T-{minute}"}
             found.append(_record(topics.REPLIES, who, reply))
             found.append(_record(topics.TOUCHPOINTS, who, touch))
-    for who, words in ((ID, COMMENT), ("other-1", "another comment")) if person else ():
+    for who, words in ((person, comment), ("other-1", "another comment")) if person is not None else ():
         bad = {
             "customer_id": who,
             "event_id": f"bad-{who}",

@@ -12,7 +12,7 @@ from stream.brokers import admin
 from tests.conftest import in_thread
 from tests.e2e.harness import PARTITIONS, Deployment, until
 from tests.e2e.records import send
-from tests.privacy.erased import COMMENT, ID, RULES, customers, cx, in_redis, world
+from tests.privacy.erased import RULES, customers, cx, in_redis, world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
+#: Not those whom other tests on the same broker search for.
+ID = "grace.hopper@example.org"
+COMMENT = "it was a moth"
 POLICY = {"CX_LATENESS_MS": "1000", "CX_LATE_HORIZON_MS": str(24 * 3600 * 1000)}
 
 
@@ -33,7 +36,7 @@ def newest(deployment: Deployment, topic: str) -> dict[bytes | None, bytes | Non
 def test_a_running_worker_forgets(quick_kafka: KafkaServer, tmp_path: Path, redis_url: str) -> None:
     """The person is gone within seconds, who comes back is a new one, and a replay refuses what was before."""
     deployment = Deployment(quick_kafka.bootstrap, tmp_path, RULES, CX_REDIS_URL=redis_url, **POLICY).create()
-    send(quick_kafka.bootstrap, world(30))
+    send(quick_kafka.bootstrap, world(30, 0, ID, COMMENT))
     with deployment.worker() as worker:
         deployment.drained(worker)
         until("the profile is in Redis", lambda: in_redis(redis_url, ID), 60)
@@ -56,7 +59,8 @@ def test_a_running_worker_forgets(quick_kafka: KafkaServer, tmp_path: Path, redi
         assert (shown.returncode, shown.stdout) == (1, "")
 
         send(
-            quick_kafka.bootstrap, [each for each in world(4, begin=30) if b"bad-" not in (each.value or b"")]
+            quick_kafka.bootstrap,
+            [each for each in world(4, 30, ID, COMMENT) if b"bad-" not in (each.value or b"")],
         )
         until("they are back", lambda: ID in customers(deployment), 60)
         deployment.drained(worker)

@@ -89,7 +89,7 @@ def test_no_byte_is_left_and_nobody_else_is_touched(
     others = {who: state for who, state in customers(deployment).items() if who != ID}
     metrics = deployment.final_metrics()
 
-    late = [record for record in world(2, begin=60, person=False) if record.topic == topics.REPLIES]
+    late = [record for record in world(2, begin=60, person=None) if record.topic == topics.REPLIES]
     cut_short(deployment, late)
     with deployment.worker() as worker:
         until("the worker waits", lambda: "cut short" in str(worker.readiness().get("checks")), 30)
@@ -112,7 +112,7 @@ def test_no_byte_is_left_and_nobody_else_is_touched(
     assert customers(deployment) == others
     assert deployment.lag(*topics.INPUTS) == len(late)
 
-    news = world(10, begin=62, person=False)
+    news = world(10, begin=62, person=None)
     send(quick_kafka.bootstrap, news)
     news += late
     with deployment.worker() as worker:
