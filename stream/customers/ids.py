@@ -25,6 +25,8 @@ TO: Final = "to"
 #: An alias: how many of its records came, of touchpoints and of replies, and whether its history did.
 Alias = tuple[int, int, bool]
 NEW: Final[Alias] = (0, 0, False)
+#: An offset that is not known yet.
+NOT_YET: Final = 2**62
 
 
 class Ids(msgspec.Struct, array_like=True, gc=False):
@@ -32,15 +34,20 @@ class Ids(msgspec.Struct, array_like=True, gc=False):
 
     #: The id that stays, where this one was merged into it.
     to: str | None = None
-    #: Offsets of both topics up to which records were this id's own; those after them were passed on.
-    since: tuple[int, int] = (-1, -1)
+    #: Offsets of both topics up to which records were this id's own; those after them are passed on.
+    since: tuple[int, int] = (NOT_YET, NOT_YET)
     #: How many were, of both topics.
     sent: tuple[int, int] = (0, 0)
     #: Ids that were merged into this one, those that came with them included.
     aliases: dict[str, Alias] = {}
 
+    @property
+    def gone(self) -> bool:
+        """Whether this id was merged into another one, on both topics."""
+        return self.to is not None and NOT_YET not in self.since
+
 
 def merged_into(customer: Customer) -> str | None:
     """The id that stays, of one that was merged into it; None: this one stays."""
     ids = customer.known.ids
-    return None if ids is None else ids.to
+    return ids.to if ids is not None and ids.gone else None

@@ -35,14 +35,13 @@ _ELSEWHERE: Final = 2**62
 _COUNT_MAX: Final = 255
 
 
-def part(c: Customer, to: str, durable: tuple[int, int]) -> bytes:
+def part(c: Customer, durable: tuple[int, int]) -> bytes:
     """Merge an id into another one: its state goes, a mark stays.
 
     What stays is what records that come again after a crash ask for, and what tells duplicates of later ones.
 
     Args:
-        c: the customer; changed in place.
-        to: the id that stays.
+        c: the customer, whose ``ids`` say where it goes; changed in place.
         durable: offset up to which either topic is durable in the panes.
 
     Returns:
@@ -51,13 +50,19 @@ def part(c: Customer, to: str, durable: tuple[int, int]) -> bytes:
     story = story_of(c, durable)
     journal, story.journal = story.journal, []
     duplicates, c.duplicates = c.duplicates, b""
+    seen, ids = c.seen, c.known.ids or Ids()
+    # What was passed on already comes by itself.
+    c.seen = b"".join(
+        seen[at : at + ENTRY_BYTES]
+        for at in range(0, len(seen), ENTRY_BYTES)
+        if (arrival := identity.arrival_at(seen, at)) >> 1 <= ids.since[arrival & 1]
+    )
     goes = encode(c)
-    ids = c.known.ids or Ids()
     stays = Customer(c.stamp_t, c.stamp_r, last_ms=c.last_ms, acquired=c.acquired)
-    stays.seen, stays.duplicates = c.seen, duplicates
+    stays.seen, stays.duplicates = seen, duplicates
     if journal:
         stays.story = Story(journal=journal)
-    stays.known.ids = Ids(to, (c.stamp_t, c.stamp_r), ids.sent, ids.aliases)
+    stays.known.ids = c.known.ids
     for field in Customer.__struct_fields__:
         setattr(c, field, getattr(stays, field))
     return goes
@@ -91,9 +96,9 @@ def join(c: Customer, o: Customer, name: tuple[str, str], arrival: int, config: 
     if c.acquired < 0 <= o.acquired:
         c.acquired = _ELSEWHERE
     note_alias(c, name[1], joined=True)
-    for alias in () if o.known.ids is None else o.known.ids.aliases:
+    for alias, (_, _, whole) in ({} if o.known.ids is None else o.known.ids.aliases).items():
         if alias != name[0]:
-            note_alias(c, alias, joined=True)
+            note_alias(c, alias, joined=whole)
 
 
 def note_alias(c: Customer, alias: str, *, joined: bool = False, came: tuple[int, int] = (0, 0)) -> None:

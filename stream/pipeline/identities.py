@@ -1,8 +1,9 @@
 """Ids of one person that lie in different partitions: merged, and their records brought together. Pure.
 
-The partition of the id that stays sees ``identified`` and tells that of the alias, by a record on its own input.
-That one sends the alias' state, by another, and from then on passes every record of the alias on. All of it is on
-the logs, in order; what is published again after a crash is known by its number, or by its event id.
+The partition of the id that stays sees ``identified`` and tells that of the alias, by a record on each of its
+inputs. What comes after these is passed on; once both are there, the alias' state is sent, by another record. So
+where an id is merged is a place in each log, however the two interleave, and a replay passes the same records on.
+All of it is on the logs, in order; what is published again after a crash is known by its number, or its event id.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from msgspec.structs import force_setattr, replace
 
 from schemas.record import MAX_CUSTOMER_ID
 from stream.customers import APPLIED, DUPLICATE, Customer, decode, fold, was_applied
-from stream.customers.ids import ALIAS, ALIASED, JOINED, NEW, TO
+from stream.customers.ids import ALIAS, ALIASED, JOINED, NEW, NOT_YET, TO, Ids
 from stream.customers.joining import join, note_alias, part, repeated
 from stream.pipeline.changes import FORWARDED, Passed
 
@@ -79,7 +80,7 @@ class Identities:
     """
 
     def __init__(self, config: PipelineConfig, contributor: Contributor) -> None:
-        self._touchpoints = config.topics[0]
+        self._topics = config.topics
         self._config = config.customers
         self._thin = replace(config.customers, profile=False, spend=False)
         self._contributor = contributor
@@ -140,9 +141,8 @@ class Identities:
         elif len(held) >= MAX_ALIASES:
             changes.unpaired[TOO_MANY_ALIASES] += 1
         else:
-            changes.passed.append(
-                self._between(ALIASED, event, alias, {TO: event.customer_id}, b"", (alias, event.customer_id))
-            )
+            says = {TO: event.customer_id}
+            changes.passed += [_between(topic, ALIASED, event, alias, says) for topic in self._topics]
 
     def _aliased(
         self,
@@ -160,19 +160,30 @@ class Identities:
         if verdict is not APPLIED:
             return self._again(customer, event, record.offset, inlet, verdict)
         ids = customer.known.ids
-        if not isinstance(to, str) or not _is_id(to):
-            changes.unpaired[BAD_ALIAS] += 1
-        elif to == name:
-            changes.unpaired[ALIAS_IS_ITSELF] += 1
-        elif ids is not None and ids.to is not None:
-            if ids.to != to:
-                changes.unpaired[ALIAS_ELSEWHERE] += 1
-        elif ids is not None and ids.aliases.get(to, NEW)[2]:
-            changes.unpaired[ALIAS_IN_RING] += 1
-        else:
-            state = part(customer, to, telling.durable)
-            changes.passed.append(self._between(JOINED, event, to, {ALIAS: name}, state, (name, to)))
+        if ids is None:
+            ids = customer.known.ids = Ids()
+        why = self._why_not(ids, name, to)
+        if why is not None:
+            changes.unpaired[why] += inlet.topic == self._topics[0]  # it is told on both
+        elif isinstance(to, str) and ids.since[inlet.code == "r"] == NOT_YET:
+            ids.to = to
+            first, second = ids.since
+            ids.since = (first, record.offset) if inlet.code == "r" else (record.offset, second)
+            if ids.gone:
+                state = part(customer, telling.durable)
+                changes.passed.append(_between(self._topics[0], JOINED, event, to, {ALIAS: name}, state))
         return Ended(APPLIED)
+
+    @staticmethod
+    def _why_not(ids: Ids, name: str, to: object) -> str | None:
+        """Why an id cannot be merged into another one; None: it can."""
+        if not isinstance(to, str) or not _is_id(to):
+            return BAD_ALIAS
+        if to == name:
+            return ALIAS_IS_ITSELF
+        if ids.to not in {None, to}:
+            return ALIAS_ELSEWHERE
+        return ALIAS_IN_RING if ids.to is None and ids.aliases.get(to, NEW)[2] else None
 
     def _joined(
         self,
@@ -198,17 +209,17 @@ class Identities:
         join(customer, other, (event.customer_id, alias), arrival, self._config)
         ids = customer.known.ids
         if ids is not None and alias == event.customer_id:
-            ids.to = None
+            ids.to, ids.since = None, (NOT_YET, NOT_YET)
             del ids.aliases[alias]
         return Ended(APPLIED, self._contributor.joined(customer, other, arrival, telling), other)
 
     def _pass_on(
         self, customer: Customer, event: Event, record: SourceRecord, inlet: Inlet, changes: CustomersChanges
     ) -> Ended:
-        last_ms = max(customer.last_ms, event.time_ms)
         verdict = self._thinly(customer, event, record.offset, inlet.code)
-        customer.last_ms = last_ms
         ids = customer.known.ids
+        if ids is not None and ids.gone:
+            customer.last_ms = max(customer.last_ms, event.time_ms)  # how long ids of records are remembered
         if verdict is APPLIED and ids is not None and ids.to is not None:
             first, second = ids.sent
             ids.sent = sent = (first, second + 1) if inlet.code == "r" else (first + 1, second)
@@ -234,19 +245,20 @@ class Identities:
             return Ended(DUPLICATE)
         return Ended(APPLIED)
 
-    def _between(
-        self, kind: str, cause: Event, to: str, says: dict[str, str], state: bytes, pair: tuple[str, str]
-    ) -> Passed:
-        """A record from one partition to another; the same cause gives the same."""
-        mark = blake2b("\0".join((kind, *pair)).encode(), digest_size=12).hexdigest()
-        value = {
-            "event_id": f"{kind}-{mark}",
-            "customer_id": to,
-            "occurred_at": cause.time_ms,
-            "kind": kind,
-            "attributes": says,
-        }
-        return Passed(self._touchpoints, to.encode(), _encode(value), [(MERGE_HEADER, state)])
+
+def _between(
+    topic: str, kind: str, cause: Event, to: str, says: dict[str, str], state: bytes = b""
+) -> Passed:
+    """A record from one partition to another; of the same two ids it is the same."""
+    mark = blake2b("\0".join((topic, kind, to, *says.values())).encode(), digest_size=12).hexdigest()
+    value = {
+        "event_id": f"{kind}-{mark}",
+        "customer_id": to,
+        "occurred_at": cause.time_ms,
+        "kind": kind,
+        "attributes": says,
+    }
+    return Passed(topic, to.encode(), _encode(value), [(MERGE_HEADER, state)])
 
 
 def _numbered(value: bytes) -> tuple[int, str]:

@@ -132,6 +132,13 @@ def what(customer: Customer) -> dict[str, Any]:
     return held
 
 
+def gone(customer: Customer) -> bytes:
+    """The state of an alias that is merged into the person."""
+    ids = customer.known.ids = customer.known.ids or Ids()
+    ids.to, ids.since = "c", (customer.stamp_t, customer.stamp_r)
+    return part(customer, DURABLE)
+
+
 def one_log(events: list[Any]) -> Log:
     """All records with one id."""
     log = Log()
@@ -146,7 +153,7 @@ def two_logs(events: list[Any], mine: list[bool], *, later: int) -> Log:
     cut = len(events) - later
     for each, own in zip(events[:cut], mine, strict=False):
         (person if own else alias).take(each)
-    person.join(part(alias.customer, "c", DURABLE))
+    person.join(gone(alias.customer))
     person.sums.update(alias.sums)
     for key in [key for key, amount in person.sums.items() if not amount]:
         del person.sums[key]
@@ -199,7 +206,7 @@ def test_the_order_of_joining_does_not_matter(seed: int) -> None:
     nested, inner = Log(), Log()
     nested.customer, inner.customer = decode(states[0]), decode(states[1])
     inner.join(states[2], "alias2")
-    nested.join(part(inner.customer, "c", DURABLE), "alias1")
+    nested.join(gone(inner.customer), "alias1")
     assert all(each == found[0] for each in [*found, what(nested.customer)])
     ids = nested.customer.known.ids
     assert ids is not None
@@ -221,7 +228,7 @@ def test_what_stays_of_an_alias_is_a_mark() -> None:
     rng = Random(1)
     log = one_log([event(rng, number) for number in range(30)])
     stamps, seen = (log.customer.stamp_t, log.customer.stamp_r), log.customer.seen
-    part(log.customer, "c", (2**40, 2**40))
+    gone(log.customer)
     assert log.customer.known.ids == Ids("c", stamps)
     assert log.customer.seen == seen
     rest = {**what(log.customer), "last_ms": 0}
