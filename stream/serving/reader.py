@@ -88,13 +88,17 @@ class Reader:
 
     async def metrics(self, slice_keys: Iterable[str] | None = None) -> dict[str, Json]:
         """Slice key -> newest ``cx.metrics`` object; of those asked for that exist, or of all."""
+        return {key: _loads(value) for key, value in (await self.metrics_raw(slice_keys)).items()}
+
+    async def metrics_raw(self, slice_keys: Iterable[str] | None = None) -> dict[str, bytes]:
+        """As ``metrics``, each object as the JSON that was published."""
         async with self._asking() as redis:
             if slice_keys is None:
                 held = await redis.hgetall(topics.REDIS_METRICS)
-                return {key.decode(): _loads(value) for key, value in held.items()}
+                return {key.decode(): value for key, value in held.items()}
             keys = list(slice_keys)
             values = await redis.hmget(topics.REDIS_METRICS, keys) if keys else []
-        return {key: _loads(value) for key, value in zip(keys, values, strict=True) if value is not None}
+        return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
 
     async def series(
         self, slice_key: str, metric: str, window: str, from_ms: int | None = None, to_ms: int | None = None
