@@ -18,6 +18,7 @@ from schemas.record import MAX_CUSTOMER_ID
 from stream.customers import APPLIED, DUPLICATE, Customer, decode, fold, was_applied
 from stream.customers.ids import ALIAS, ALIASED, JOINED, NEW, NOT_YET, TO, Ids
 from stream.customers.joining import join, note_alias, part, repeated
+from stream.customers.state import story_of
 from stream.pipeline.changes import FORWARDED, Passed
 
 if TYPE_CHECKING:
@@ -67,8 +68,11 @@ def from_worker(headers: Sequence[tuple[str, bytes]]) -> bool:
 
 def readdress(event: Event, record: SourceRecord) -> None:
     """Let a record that was passed on be one of the id that stays, which is its key."""
-    if record.key is not None and any(name == PASSED_HEADER for name, _ in record.headers):
-        force_setattr(event, "customer_id", record.key.decode())
+    for name, value in record.headers:
+        if name == PASSED_HEADER and _numbered(value) is not None:
+            to = None if record.key is None else _text(record.key)
+            if to is not None and _is_id(to):
+                force_setattr(event, "customer_id", to)
 
 
 class Identities:
@@ -112,8 +116,9 @@ class Identities:
             elif name == MERGE_HEADER:
                 merge = value
         ids = customer.known.ids
-        if passed is not None and offset > (customer.stamp_r if second else customer.stamp_t):
-            number, alias = _numbered(passed)
+        came = None if passed is None else _numbered(passed)
+        if came is not None and offset > (customer.stamp_r if second else customer.stamp_t):
+            number, alias = came
             if ids is not None and number <= ids.aliases.get(alias, NEW)[second]:
                 return Ended(repeated(customer, inlet.code, offset, self._config))
             note_alias(customer, alias, came=(0, number) if second else (number, 0))
@@ -124,7 +129,7 @@ class Identities:
         if merge is not None and event.kind == JOINED:
             back = event.attributes is not None and event.attributes.get(ALIAS) == event.customer_id
             if not moved or back:
-                return self._joined(customer, event, merge, offset, inlet, telling)
+                return self._joined(customer, event, merge, offset, inlet, telling, changes)
         return self._pass_on(customer, event, record, inlet, changes) if moved else None
 
     def identified(self, customer: Customer, event: Event, changes: CustomersChanges) -> None:
@@ -193,6 +198,7 @@ class Identities:
         offset: int,
         inlet: Inlet,
         telling: Telling,
+        changes: CustomersChanges,
     ) -> Ended:
         """An alias' history comes; where it is one's own that comes back, several ids were merged in a ring."""
         verdict = self._thinly(customer, event, offset, inlet.code)
@@ -205,7 +211,12 @@ class Identities:
         ids = customer.known.ids
         if not isinstance(alias, str) or (ids is not None and ids.aliases.get(alias, NEW)[2]):
             return Ended(APPLIED)  # by an earlier run over the same log
-        other = decode(state)
+        try:
+            other = decode(state)
+            story_of(other, telling.durable)
+        except msgspec.DecodeError:
+            changes.unpaired[BAD_ALIAS] += 1
+            return Ended(APPLIED)
         join(customer, other, (event.customer_id, alias), arrival, self._config)
         ids = customer.known.ids
         if ids is not None and alias == event.customer_id:
@@ -261,9 +272,18 @@ def _between(
     return Passed(topic, to.encode(), _encode(value), [(MERGE_HEADER, state)])
 
 
-def _numbered(value: bytes) -> tuple[int, str]:
-    number, _, alias = value.partition(b" ")
-    return int(number), alias.decode()
+def _numbered(value: bytes | None) -> tuple[int, str] | None:
+    """Number and alias of a record that was passed on; None: the header makes no sense."""
+    number, _, alias = (value or b"").partition(b" ")
+    text = _text(alias)
+    return (int(number), text) if number.isdigit() and text is not None and _is_id(text) else None
+
+
+def _text(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _is_id(text: str) -> bool:

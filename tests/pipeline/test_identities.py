@@ -380,6 +380,30 @@ def test_a_kind_is_but_a_kind_without_the_worker_s_header() -> None:
     assert {name for log in world.logs.values() for each in log for name, _ in each.headers} == set()
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        (PASSED_HEADER, b""),
+        (PASSED_HEADER, b"x anon"),
+        (PASSED_HEADER, b"1 \xff"),
+        (PASSED_HEADER, None),
+        (MERGE_HEADER, b"\xff"),
+        (MERGE_HEADER, None),
+    ],
+)
+@pytest.mark.parametrize("kind", ["session_started", "aliased", "joined"])
+def test_headers_that_make_no_sense_stop_nothing(kind: str, header: tuple[str, Any]) -> None:
+    """A record with a broken header of ours is taken in, and the partition goes on."""
+    world = World(*_config())
+    record = json.dumps(_touch("a", 1, kind, attributes={"alias": "b"})).encode()
+    world.append(topics.TOUCHPOINTS, b"a", record, [header])
+    world.append(topics.TOUCHPOINTS, b"\xff", record, [header])
+    world.send(_touch("a", 2))
+    world.settle()
+    assert world.customer("a").events >= 1
+    assert merged_into(world.customer("a")) is None
+
+
 EXPECT = """
 groups:
   - name: promises
