@@ -24,7 +24,7 @@ from stream import topics
 from stream.alerting.hygiene import Silence
 from stream.alerting.matching import check, parse_matcher
 from stream.alerting.rules import RuleError
-from stream.brokers.security import aiokafka_security
+from stream.brokers.reading import groupless
 from stream.customers import CustomerConfig
 from stream.customers.models import Models
 from stream.deployment import read_version
@@ -106,13 +106,7 @@ class Feeds:
             KafkaError: the broker does not answer; may be tried again.
         """
         await self.stop()
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.brokers,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            **aiokafka_security(self._settings),
-        )
+        consumer = groupless(self._settings)
         try:
             await consumer.start()
             sources = [TopicPartition(topic, 0) for topic in topics.FEEDS]

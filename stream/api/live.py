@@ -10,13 +10,14 @@ import logging
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas import Silence
 from stream import topics
 from stream.api.held import Held
 from stream.brokers.admin import BrokerAway, partitions
+from stream.brokers.reading import groupless
 from stream.brokers.security import aiokafka_security
 from stream.feeds import Refused, decode_silence
 from stream.privacy.erasures import Erasures
@@ -276,14 +277,7 @@ class Live:
                 f"no such topic: {', '.join(missing)}; create what is missing with: cx topics create"
             )
         sources = [TopicPartition(name, number) for name in FOLLOWED for number in range(there[name])]
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.brokers,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=4 * 1024 * 1024,
-            **security,
-        )
+        consumer = groupless(self._settings, max_partition_fetch_bytes=4 * 1024 * 1024)
         try:
             await consumer.start()
             consumer.assign(sources)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream.api.problems import Failed
 from stream.brokers.admin import BrokerAway, partitions
+from stream.brokers.reading import groupless
 from stream.brokers.security import aiokafka_security
 from stream.intake import partition_of
 
@@ -30,21 +31,14 @@ async def newest_of(
     Raises:
         Failed: the broker does not answer, or the topic is not there.
     """
-    security = aiokafka_security(settings)
     try:
-        there = await partitions(settings.brokers, security)
+        there = await partitions(settings.brokers, aiokafka_security(settings))
         if topic not in there:
             raise Failed(
                 503, "kafka", f"{topic}: no such topic; create what is missing with: cx topics create"
             )
         source = TopicPartition(topic, partition_of(key, there[topic]))
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.brokers,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            **security,
-        )
+        consumer = groupless(settings)
         try:
             async with asyncio.timeout(_SECONDS):
                 await consumer.start()

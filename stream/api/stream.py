@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
@@ -16,7 +16,7 @@ from stream import topics
 from stream.api import positions
 from stream.api.parts import READ, Followed, Slices, Where, problems
 from stream.api.problems import Failed
-from stream.brokers.security import aiokafka_security
+from stream.brokers.reading import groupless
 from stream.measures.slices import parse_slice
 
 if TYPE_CHECKING:
@@ -132,13 +132,7 @@ class _Stream:
             if self._seen_alerts.get(partition, -1) + 1 < end
         ]
         settings = self._parts.settings
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.brokers,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            **aiokafka_security(settings),
-        )
+        consumer = groupless(settings, reset="none")
         try:
             await consumer.start()
             consumer.assign(sources)

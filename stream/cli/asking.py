@@ -88,9 +88,10 @@ async def records(
         BrokerAway, KafkaError, TimeoutError: for ``ask``.
         Problem: a topic is missing.
     """
-    from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415
+    from aiokafka import TopicPartition  # noqa: PLC0415
 
     from stream.brokers import admin  # noqa: PLC0415
+    from stream.brokers.reading import groupless  # noqa: PLC0415
     from stream.brokers.security import aiokafka_security  # noqa: PLC0415
 
     there = await admin.partitions(settings.brokers, aiokafka_security(settings))
@@ -99,13 +100,7 @@ async def records(
     sources = [TopicPartition(name, partition) for name in names for partition in only(there[name])]
     if not sources:
         return
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.brokers,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        **aiokafka_security(settings),
-    )
+    consumer = groupless(settings)
     try:
         await consumer.start()
         consumer.assign(sources)

@@ -11,7 +11,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 from pydantic import ValidationError
 
 from stream import topics
-from stream.brokers.security import aiokafka_security
+from stream.brokers.reading import groupless
 from stream.privacy.erasures import Erasures
 from stream.privacy.fingerprints import Keys, KeyUnknown
 
@@ -77,13 +77,7 @@ class ErasureFeed:
         """
         await self.stop()
         self.erasures = Erasures(keys_of(self._settings))
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.brokers,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            **aiokafka_security(self._settings),
-        )
+        consumer = groupless(self._settings)
         try:
             await consumer.start()
             consumer.assign([_SOURCE])
