@@ -23,7 +23,7 @@ from stream.brokers import admin
 from stream.brokers.child import Child
 from stream.brokers.kafka import KafkaServer, free_port
 from stream.delivery.loading import load_delivery
-from tests.conftest import _without, in_thread
+from tests.conftest import in_thread, without
 from tests.e2e.harness import until
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def test_the_same_commands_and_settings_work_without_docker(machine: Machine) ->
     """Topics, two workers, the API, the simulator: healthy in compose's order, and alerts reach Alertmanager."""
     alertmanager = shutil.which("prometheus-alertmanager")
     if alertmanager is None:
-        _without(
+        without(
             "prometheus-alertmanager", "not installed (Debian). The test of docker-compose.yml was LEFT OUT"
         )
     topics_env = machine.env("topics")
@@ -246,7 +246,7 @@ def test_alertmanager_takes_its_file() -> None:
     """Alertmanager's own check accepts what compose mounts."""
     amtool = shutil.which("amtool")
     if amtool is None:
-        _without("amtool", "not installed (Debian: prometheus-alertmanager). Its check was LEFT OUT")
+        without("amtool", "not installed (Debian: prometheus-alertmanager). Its check was LEFT OUT")
     done = subprocess.run(
         [str(amtool), "check-config", str(ROOT / "ops/compose/alertmanager.yml")],
         capture_output=True,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stream.brokers.child import Child
-from tests.conftest import _without
+from tests.conftest import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ def alertmanager(tmp_path: Path) -> Iterator[Callable[[str], Alertmanager]]:
     """Function that starts a real Alertmanager which notifies an address."""
     program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     if program is None:
-        _without(
+        without(
             "Alertmanager", "not installed (Debian: prometheus-alertmanager). Tests with it were LEFT OUT"
         )
     children: list[Child] = []
