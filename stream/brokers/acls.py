@@ -62,7 +62,7 @@ def acls(role: str, app_id: str) -> tuple[Acl, ...]:
 
 def _worker(app_id: str) -> Iterator[Acl]:
     for spec in topics.layout(app_id, 1):
-        if spec.name in topics.INPUTS or spec.name in _TOLD:
+        if spec.name in _TOLD:
             yield Acl("topic", spec.name, ("Read", "DescribeConfigs"))
         elif spec.name in _SAID:
             yield Acl("topic", spec.name, ("Write", "DescribeConfigs"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -208,7 +209,12 @@ def show(customer_id: str, as_of_ms: int | None, horizon_ms: int, as_json: bool)
     Exit code 1: nothing is.
     """
     settings = load_settings()
-    known = _profile(settings, customer_id, _one(settings, customer_id), _present(as_of_ms), horizon_ms)
+    customer = _one(settings, customer_id)
+    ids = customer.known.ids
+    known = {
+        **_profile(settings, customer_id, customer, _present(as_of_ms), horizon_ms),
+        "aliases": [] if ids is None else sorted(ids.aliases),
+    }
     if as_json:
         click.echo(json.dumps(known, ensure_ascii=False))
         return
@@ -281,6 +287,7 @@ class _Table:
 
 def _one(settings: Settings, customer_id: str) -> Customer:
     """The state of a customer, from the one partition where it can be."""
+    from stream.customers.ids import merged_into  # noqa: PLC0415
     from stream.intake import partition_of  # noqa: PLC0415
     from stream.privacy.pseudonyms import name_of  # noqa: PLC0415
 
@@ -288,6 +295,9 @@ def _one(settings: Settings, customer_id: str) -> Customer:
     table = _Table(key)
     table.read(settings, lambda partitions: (partition_of(key, partitions),))
     customer = _customer(table.held[key]) if key in table.held else None
+    to = None if customer is None else merged_into(customer)
+    if to is not None:
+        raise Finding(f"this id was merged into {to}: cx customers show {shlex.quote(to)}")
     if customer is None or not customer.events:
         raise Finding("nothing is known of this customer; ids are as in the events, case and all")
     return customer

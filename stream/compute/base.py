@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec.structs import replace as replace_struct
 
 from schemas import Reason
 from stream.compute.share import Intake, Part
+from stream.customers import Customer
 from stream.customers import decode as decode_customer
+from stream.customers.ids import TO
+from stream.customers.joining import join
+from stream.intake import partition_of
 from stream.measures import Groupings
 from stream.measures.panes import SourcePanes
 from stream.pipeline.changes import DEADLETTER
@@ -17,7 +22,6 @@ from stream.pipeline.changes import DEADLETTER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from stream.customers import Customer
     from stream.pipeline import CustomersChanges, PipelineConfig
     from stream.pipeline.changes import DeadLetter
 
@@ -59,11 +63,31 @@ class Base(Intake[SourcePanes]):
         parts = {number: Part(number, quiet, SourcePanes) for number in range(config.partitions)}
         super().__init__(parts, quiet, strays=True, now_ms=latest_ms)
         self.left_out = 0
+        self._limits = quiet.customers
+        self._identified: list[tuple[int, str, str]] = []  # moment, alias, id that stays
 
     def finish(self) -> None:
-        """All lines were taken."""
+        """All lines were taken: ids of one person become one customer, in the order of the moments that say so."""
         for part in self._parts.values():
             self._run(part, ())
+        went: dict[str, str] = {}
+        for _, alias, to in sorted(self._identified):
+            while to in went:
+                to = went[to]  # noqa: PLW2901 - the end of a chain
+            if alias not in went and alias != to:
+                went[alias] = to
+                self._join(alias, to)
+
+    def _join(self, alias: str, to: str) -> None:
+        theirs, mine = (self._parts[partition_of(one.encode(), len(self._parts))] for one in (alias, to))
+        packed = theirs.packed.pop(alias.encode(), None)
+        other = theirs.alive.pop(alias, None) or (None if packed is None else decode_customer(packed))
+        if other is None:
+            return
+        if to not in mine.alive:
+            held = mine.packed.get(to.encode())
+            mine.alive[to] = Customer() if held is None else decode_customer(held)
+        join(mine.alive[to], other, (to, alias), 0, self._limits)
 
     def customers(self) -> Iterator[tuple[str, Customer]]:
         """After ``finish``: ids and states, in no order that means anything."""
@@ -78,6 +102,10 @@ class Base(Intake[SourcePanes]):
         before = self.left_out
         changes = super()._run(part, waiting)
         self.verdicts[DEADLETTER] -= self.left_out - before
+        for each in changes.passed:
+            if each.topic == self._config.topics[0]:
+                said = msgspec.json.decode(each.value)
+                self._identified.append((said["occurred_at"], said["customer_id"], said["attributes"][TO]))
         return changes
 
     def _refuse(self, dead: DeadLetter) -> None:

@@ -12,6 +12,7 @@ from stream.privacy.concerns import NAMING
 from stream.privacy.entries import Refused, Source
 from stream.privacy.erasures import note_key, note_of, source_of
 from stream.privacy.feed import REWRITING
+from stream.privacy.persons import all_ids
 from stream.privacy.register import Register
 from stream.privacy.rewriting import Rewriting
 from stream.privacy.stores import purge
@@ -71,6 +72,7 @@ def erase(settings: Settings, customers: Collection[str], *, wait_s: float = CAR
         register = Register(broker, settings)
         if register.erasures.rewriting:
             raise Refused(REWRITING)
+        customers = all_ids(broker, settings, customers)
         now_ms = round(time.time() * 1000)
         ends = _ends(broker)
         notes = {source: broker.span(source)[1] for source in _notes(broker, settings)}
@@ -117,6 +119,7 @@ def rewrite(
         try:
             work.check_own()
             if customers:
+                customers = all_ids(broker, settings, customers)
                 register.note(customers, now_ms, _ends(broker))
             say("looking through the logs")
             looks = work.look()

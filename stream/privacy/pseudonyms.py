@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from stream.customers.ids import ALIAS, IDENTIFIED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -42,7 +44,7 @@ class Pseudonyms:
         return PREFIX + base64.b32encode(hmac.digest(self._key, name, "sha256")[:_BYTES]).decode().lower()
 
     def record(self, value: bytes) -> bytes:
-        """A record with the pseudonym in the place of its customer's id; in a CloudEvent, of the record within.
+        """A record with pseudonyms in the place of its customer's id, and of an alias; also in a CloudEvent.
 
         What names no customer by a text is returned as it is.
 
@@ -73,6 +75,10 @@ class Pseudonyms:
         if isinstance(customer, str) and customer:
             found["customer_id"] = self.of(customer)
             replaced = True
+            said = found.get("attributes")
+            alias = said.get(ALIAS) if found.get("kind") == IDENTIFIED and isinstance(said, dict) else None
+            if isinstance(alias, str) and alias:
+                found["attributes"] = {**said, ALIAS: self.of(alias)}
         return replaced
 
 
