@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench import alarms, api, backtest, compute, latency, load, measures, profiles, rules, timers
+from bench import alarms, api, backtest, compute, latency, load, measures, profiles, rules, scale, timers
 from bench.counts import COUNTS, CUSTOMERS, TOPIC, decode_count, decode_customer
 from bench.value import measure as measure_value
 from stream import topics
@@ -174,7 +174,7 @@ def latencies(kafka: KafkaServer, rate: int) -> dict[str, Any]:
     return latency.measure(kafka.bootstrap, f"latency-{rate}", rate)
 
 
-def on_kafka(kafka: KafkaServer, wanted: list[str], n: int, stock_n: int) -> dict[str, Any]:
+def on_kafka(kafka: KafkaServer, wanted: list[str], n: int, stock_n: int, customers: int) -> dict[str, Any]:
     """What needs a broker."""
     result: dict[str, Any] = {}
     if "engine" in wanted or "pipeline" in wanted:
@@ -188,10 +188,13 @@ def on_kafka(kafka: KafkaServer, wanted: list[str], n: int, stock_n: int) -> dic
     if "api" in wanted:
         say("api …")
         result["api"] = api.measure(kafka.bootstrap)
+    if "scale" in wanted:
+        say(f"scale: {customers:,} customers …")
+        result["scale"] = scale.measure(kafka.bootstrap, customers)
     return result
 
 
-ON_KAFKA = ("engine", "pipeline", "readmodel", "latency", "api")
+ON_KAFKA = ("engine", "pipeline", "readmodel", "latency", "api", "scale")
 ALONE: dict[str, Callable[[], Any]] = {
     "measures": measures.measure,
     "compute": compute.measure,
@@ -212,6 +215,7 @@ def main() -> None:
         "--stock-events", type=int, default=100_000, help="stock Faust gets fewer: it is slow"
     )
     parser.add_argument("--only", choices=[*ON_KAFKA, *ALONE], action="append")
+    parser.add_argument("--customers", type=int, default=100_000, help="of scale; a million is the full size")
     parser.add_argument("--seeds", type=int, default=20, help="of alarms")
     given = parser.parse_args()
     alone = ALONE | {"alarms": partial(alarms.measure, given.seeds)}
@@ -223,7 +227,7 @@ def main() -> None:
             result[name] = alone[name]()
     if any(name in ON_KAFKA for name in wanted):
         with KafkaServer() as kafka:  # one broker for all: a fresh JVM is slow for its first minute
-            result |= on_kafka(kafka, wanted, given.events, given.stock_events)
+            result |= on_kafka(kafka, wanted, given.events, given.stock_events, given.customers)
     print(json.dumps(result))
 
 

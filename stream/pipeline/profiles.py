@@ -51,6 +51,11 @@ _stamps: Final = msgspec.msgpack.Decoder(_Stamps).decode
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 
+def packed(progress: Progress) -> bytes:
+    """As the table keeps it."""
+    return _pack(progress)
+
+
 @dataclass(frozen=True, slots=True)
 class Profiled:
     """A profile to publish; without a payload the customer is to be removed."""
@@ -125,7 +130,7 @@ class Owed:
             return None
         self._told = True
         self._kept = self._after
-        return _pack(self._kept)
+        return packed(self._kept)
 
     def all_again(self) -> None:
         """Let a round take everybody, at once: whoever has the profiles has lost them."""
