@@ -300,7 +300,7 @@ class Worker:
 
     async def _broker_ready(self) -> bool:
         """Wait for the broker, check the topics and read the feeds; False when told to stop meanwhile."""
-        layout = topics.layout(self.settings.app_id, self.settings.partitions)
+        layout = topics.layout(self.settings.app_id, self.settings.partitions, self.settings.retention)
         attempt = 0
         while not self._stop.is_set():
             try:

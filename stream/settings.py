@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream.tls import client_context
+from stream.topics import Retention
 
 _UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _WINDOW: Final = re.compile(r"[1-9]\d{0,8}[smhd]", re.ASCII)
@@ -105,6 +106,12 @@ class Settings(BaseSettings):
         min_length=16,
         description="cx send and cx serve put keyed pseudonyms in the place of customer ids; none: ids as given",
     )
+
+    retention_inputs: str = Field(
+        "7d", min_length=1, description="how long Kafka keeps touchpoints and replies"
+    )
+    retention_alerts: str = Field("28d", min_length=1, description="... alerts, and what was done about them")
+    retention_deadletters: str = Field("28d", min_length=1, description="... dead letters")
 
     rules: Path | None = Field(None, description="rules file (YAML); none: metrics without alerts")
     delivery: Path | None = Field(
@@ -392,6 +399,24 @@ class Settings(BaseSettings):
                 f"CX_CHURN_HORIZON: {text!r} is no time to foresee: a number and one of h, d, like 28d, "
                 "from 1d to 3660d"
             )
+        return self
+
+    @property
+    def retention(self) -> Retention:
+        """How long Kafka keeps what names people."""
+        return Retention(
+            _ms(self.retention_inputs), _ms(self.retention_alerts), _ms(self.retention_deadletters)
+        )
+
+    @model_validator(mode="after")
+    def _records_are_kept_for_some_time(self) -> Self:
+        for name in ("inputs", "alerts", "deadletters"):
+            text: str = getattr(self, f"retention_{name}")
+            if not _WINDOW.fullmatch(text) or not _UNITS_MS["m"] <= _ms(text) <= 10 * _LONGEST_MS:
+                raise ValueError(
+                    f"CX_RETENTION_{name.upper()}: {text!r} is no time to keep records: "
+                    "a number and one of s, m, h, d, like 7d, from 1m to 3660d"
+                )
         return self
 
     @model_validator(mode="after")

@@ -59,6 +59,9 @@ def changelog(app_id: str, table: str) -> str:
     return f"{app_id}-{table}-changelog"
 
 
+_DAY_MS: Final = 24 * 3600 * 1000
+
+
 class Cleanup(StrEnum):
     """Kafka's ``cleanup.policy``."""
 
@@ -80,18 +83,27 @@ class TopicSpec:
     max_message_bytes: int | None = None
 
 
-def layout(app_id: str, partitions: int) -> tuple[TopicSpec, ...]:
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long Kafka keeps what names people, milliseconds: events, alerts and what was done, dead letters."""
+
+    inputs_ms: int = 7 * _DAY_MS
+    alerts_ms: int = 28 * _DAY_MS
+    deadletters_ms: int = 28 * _DAY_MS
+
+
+def layout(app_id: str, partitions: int, retention: Retention = Retention()) -> tuple[TopicSpec, ...]:
     """Every topic cx-pulse needs, with its partitions and clean-up policy."""
-    week = 7 * 24 * 3600 * 1000
+    week = 7 * _DAY_MS
     return (
-        TopicSpec(TOUCHPOINTS, Cleanup.DELETE, partitions, week),
-        TopicSpec(REPLIES, Cleanup.DELETE, partitions, week),
+        TopicSpec(TOUCHPOINTS, Cleanup.DELETE, partitions, retention.inputs_ms),
+        TopicSpec(REPLIES, Cleanup.DELETE, partitions, retention.inputs_ms),
         TopicSpec(PARTIALS, Cleanup.DELETE, partitions, week),
         TopicSpec(CLAIMS, Cleanup.DELETE, 1, week),
         TopicSpec(METRICS, Cleanup.COMPACT, partitions),
-        TopicSpec(ALERTS, Cleanup.DELETE, partitions, 4 * week),
+        TopicSpec(ALERTS, Cleanup.DELETE, partitions, retention.alerts_ms),
         TopicSpec(DECISIONS, Cleanup.COMPACT, partitions),
-        TopicSpec(ACTIONS, Cleanup.DELETE, partitions, 4 * week),
+        TopicSpec(ACTIONS, Cleanup.DELETE, partitions, retention.alerts_ms),
         # A rules file of the largest size, as JSON, is more than Kafka takes by default.
         TopicSpec(RULES, Cleanup.COMPACT, 1, None, 4 * 1024 * 1024),
         TopicSpec(SILENCES, Cleanup.COMPACT, 1),
@@ -101,7 +113,7 @@ def layout(app_id: str, partitions: int) -> tuple[TopicSpec, ...]:
         TopicSpec(EXAMPLES, Cleanup.DELETE, 1, 4 * week),
         TopicSpec(CUSTOMERS, Cleanup.COMPACT, partitions),
         # Twice what Kafka takes by default: the largest input record and the headers that say why it is here.
-        TopicSpec(DEADLETTERS, Cleanup.DELETE, partitions, 4 * week, 2 * 1024 * 1024),
+        TopicSpec(DEADLETTERS, Cleanup.DELETE, partitions, retention.deadletters_ms, 2 * 1024 * 1024),
         TopicSpec(changelog(app_id, CUSTOMERS_TABLE), Cleanup.COMPACT, partitions),
         TopicSpec(changelog(app_id, PANES_TABLE), Cleanup.COMPACT, partitions),
         TopicSpec(changelog(app_id, WINDOWS_TABLE), Cleanup.COMPACT, partitions),

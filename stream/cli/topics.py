@@ -173,4 +173,8 @@ async def _differences(settings: Settings) -> list[admin.Difference]:
 
 
 def _layout(settings: Settings) -> tuple[str, Any, int]:
-    return settings.brokers, layout(settings.app_id, settings.partitions), settings.replication
+    return (
+        settings.brokers,
+        layout(settings.app_id, settings.partitions, settings.retention),
+        settings.replication,
+    )

@@ -35,7 +35,7 @@ _ANSWER_S: Final = 10.0
 
 def look_at_broker(settings: Settings, book: RuleBook | None, now_ms: int) -> dict[str, Any]:
     """What can be known of the brokers, by the names of `Facts`."""
-    layout = topics.layout(settings.app_id, settings.partitions)
+    layout = topics.layout(settings.app_id, settings.partitions, settings.retention)
     security = aiokafka_security(settings)
     try:
         differences = asyncio.run(

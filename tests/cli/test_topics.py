@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from stream.brokers import admin
+from stream.topics import layout
+from tests.conftest import in_thread
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
@@ -98,3 +102,24 @@ def test_acls_are_told_without_a_broker(cx: Callable[..., subprocess.CompletedPr
         "name": "cx.touchpoints",
         "operations": ["Write"],
     }
+
+
+def test_topics_keep_records_for_as_long_as_is_said(
+    cx: Callable[..., subprocess.CompletedProcess[str]], kafka: KafkaServer
+) -> None:
+    """Each kind for its own time; a longer one is made so by --alter, a shorter one is left, and said."""
+    app = {"CX_BROKERS": kafka.bootstrap, "CX_APP_ID": "cx-kept"}
+    done = cx("topics", "create", **app, CX_RETENTION_ALERTS="1d")
+    try:
+        assert done.returncode in {0, 1}, (
+            done.stderr
+        )  # some may be there from other tests, for their own time
+        plan = json.loads(cx("topics", "check", "--json", **app, CX_RETENTION_ALERTS="2d").stdout)
+        [alerts] = [each for each in plan["differences"] if each["topic"] == "cx.alerts"]
+        assert (alerts["what"], alerts["want"]) == ("retention.ms", str(2 * 86_400_000))
+        assert alerts["do"] == ("alter" if int(alerts["found"]) < 2 * 86_400_000 else "leave")
+        done = cx("topics", "check", **app, CX_RETENTION_INPUTS="1x")
+        assert (done.returncode, "CX_RETENTION_INPUTS: '1x'" in done.stderr) == (2, True)
+    finally:
+        names = [topic.name for topic in layout("cx-kept", 4)]
+        in_thread(admin.delete(kafka.bootstrap, names))
