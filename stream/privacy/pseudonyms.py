@@ -75,7 +75,7 @@ class Pseudonyms:
         if isinstance(customer, str) and customer:
             found["customer_id"] = self.of(customer)
             replaced = True
-            said = found.get("attributes")
+            said: Any = found.get("attributes")
             alias = said.get(ALIAS) if found.get("kind") == IDENTIFIED and isinstance(said, dict) else None
             if isinstance(alias, str) and alias:
                 found["attributes"] = {**said, ALIAS: self.of(alias)}
