@@ -120,7 +120,7 @@ class Gate:
         if contact is not None and _capped(contact, watch, claim.as_of_ms):
             outbox.decide(claim, Reason.CAPPED)
             return
-        if not self._limits.admits(rule, watch, claim.as_of_ms, clock_ms):
+        if not self._limits.admits(rule.alert, watch, claim.as_of_ms, clock_ms):
             outbox.decide(claim, Reason.RATE_LIMITED)
             return
         if contact is not None and contact.per_customer is not None:

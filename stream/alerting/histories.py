@@ -20,7 +20,7 @@ from stream.alerting.history_claims import history_claim, moved, signal_claim, s
 from stream.alerting.model import SignalRule
 from stream.alerting.records import RecordIndex
 from stream.alerting.sequences import NOTHING_HELD
-from stream.alerting.watch import DELAYED, SUPPRESSED, TOLD, WITHDRAWN, Told, Trail, Watch
+from stream.alerting.watch import DELAYED, SUPPRESSED, TOLD, WITHDRAWN, Told, Trail, Watch, outlived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -169,26 +169,33 @@ class HistoryRules:
         Every so often since the first event: at a time of their own, so that not all come at once.
         """
         due_ms = watch.due_ms
-        age_ms = max(clock_ms - first_ms, 0)
+        age_ms = max(clock_ms - first_ms, watch.looked_ms - first_ms, 0)
         for one in self._looks:
             every_ms = one.rule.every_ms
             look_ms = first_ms + (age_ms // every_ms + 1) * every_ms
             due_ms = min(due_ms, look_ms) if due_ms else look_ms
         return due_ms
 
-    def take_over(self, at_ms: int, marks: Collection[int], turn: Turn) -> None:
-        """Let go of what rules that are not among ``marks`` have kept; their alerts are over at ``at_ms``."""
-        watch = turn.watch
-        gone = [one for one in watch.told if one.rule and one.rule not in marks]
-        trails = [trail for trail in watch.trails if trail.rule in marks]
-        for told in gone:
-            ends_ms = max(at_ms, told.at_ms)
-            if told.lives and told.end_ms < 0:
-                self._over(told, ends_ms, RULE_REMOVED, turn)
-            elif told.status == DELAYED:
-                turn.outbox.decide(decode_claim(told.claim), Reason.OVER_BEFORE_TOLD)
-            watch.told.remove(told)
-        watch.trails = trails
+    def take_over(self, at_ms: int, since: Mapping[int, int | None], turn: Turn) -> None:
+        """Let go of what rules have kept that do not hold any more; their alerts are over at ``at_ms``.
+
+        Args:
+            at_ms: the moment.
+            since: see ``outlived``.
+            turn: whose turn it is.
+        """
+        told, trails = outlived(turn.watch, since)
+        for one in told:
+            ends_ms = max(at_ms, one.at_ms)
+            if one.lives and one.end_ms < 0:
+                self._over(one, ends_ms, RULE_REMOVED, turn)
+            elif one.status == DELAYED:
+                turn.outbox.decide(decode_claim(one.claim), Reason.OVER_BEFORE_TOLD)
+            turn.watch.told.remove(one)
+        for trail in trails:
+            trail.cut(since.get(trail.rule))
+            if not trail.moments:
+                turn.watch.trails.remove(trail)
 
     def _moved(self, event: EventLike) -> tuple[Looking, ...]:
         """The rules on whose signals a record may tell."""

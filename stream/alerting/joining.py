@@ -25,6 +25,7 @@ def join_watches(mine: Watch, theirs: Watch) -> None:
     for rule, at_ms in theirs.fired.items():
         mine.fired[rule] = max(at_ms, mine.fired.get(rule, -1))
     mine.contacts = sorted([*mine.contacts, *theirs.contacts])
+    mine.looked_ms = max(mine.looked_ms, theirs.looked_ms)
     mine.limited = sorted([*mine.limited, *theirs.limited], key=lambda each: (each[1], each[0], each[2]))
 
 

@@ -2,7 +2,8 @@
 
 Time is cut into stretches of the rule's length, by event time; in each a partition tells its share, the first in
 the order in which it works. A customer remembers what became of its alerts, so what was told before a crash
-is known after it: of those told in a stretch none is ever told too many, and the same ones are told again.
+is known after it: of those told in a stretch none is ever told too many, and the same ones are told again. What
+limits an alert is the rule of its own moment, whichever hold when it is worked on: so it counts the same again.
 """
 
 from __future__ import annotations
@@ -33,61 +34,65 @@ class RateLimits:
     Args:
         partition: its number.
         partitions: how many share a limit.
-        reach_ms: how far behind the newest event of a customer its events may come.
+        floor_ms: before which moment no event will come any more, as of now.
+        rule_of: the rule of a name at a moment.
     """
 
-    def __init__(self, partition: int, partitions: int, reach_ms: int) -> None:
+    def __init__(
+        self,
+        partition: int,
+        partitions: int,
+        floor_ms: Callable[[], int],
+        rule_of: Callable[[str, int], Rule | None],
+    ) -> None:
         self._partition = partition
         self._partitions = partitions
-        self._reach_ms = reach_ms
+        self._floor_ms = floor_ms
+        self._rule_of = rule_of
         #: (rule, end of the stretch) -> told, left out.
         self._counts: dict[tuple[str, int], list[int]] = {}
-        #: End of each stretch in which something was left out, of which is not told yet.
-        self._ends: dict[tuple[str, int], Rule] = {}
+        #: Each stretch in which something was left out, of which is not told yet: the last of that, and its rule.
+        self._ends: dict[tuple[str, int], tuple[int, Rule]] = {}
         self.next_ms = NEVER
 
-    def restore(self, watch: Watch, rule_of: Callable[[str, int], Rule | None], clock_ms: int) -> None:
-        """Take in what a customer remembers; before anything else.
-
-        Args:
-            watch: of the customer.
-            rule_of: the rule of a name at a moment.
-            clock_ms: up to when all is known.
-        """
+    def restore(self, watch: Watch, clock_ms: int) -> None:
+        """Take in what a customer remembers, with all up to ``clock_ms`` known; before anything else."""
         for alert, at_ms, became in watch.limited:
-            rule = rule_of(alert, at_ms)
-            if rule is None or rule.limit is None or _end_ms(rule.limit, at_ms) < clock_ms - self._reach_ms:
+            rule = self._rule_of(alert, at_ms)
+            if rule is None or rule.limit is None or _end_ms(rule.limit, at_ms) <= self._floor_ms():
                 continue
             self._count(rule, rule.limit, at_ms, became, clock_ms)
 
-    def admits(self, rule: Rule, watch: Watch, at_ms: int, clock_ms: int) -> bool:
+    def admits(self, alert: str, watch: Watch, at_ms: int, clock_ms: int) -> bool:
         """Whether an alert of ``at_ms`` may be told; it is counted as told, or as left out."""
-        limit = rule.limit
-        if limit is None:
+        rule = self._rule_of(alert, at_ms)
+        limit = None if rule is None else rule.limit
+        if rule is None or limit is None:
             return True
         end_ms = _end_ms(limit, at_ms)
         told, _ = self._counts.get((rule.alert, end_ms), (0, 0))
         share = -(-limit.alerts // self._partitions)
         became = _TOLD if told < share else _LEFT_OUT if end_ms > clock_ms else _LEFT_OUT_LATE
         self._count(rule, limit, at_ms, became, clock_ms)
-        kept_ms = at_ms - limit.per_ms - self._reach_ms
+        kept_ms = self._floor_ms() - limit.per_ms
         watch.limited = [one for one in watch.limited if one[0] != rule.alert or one[1] >= kept_ms]
         watch.limited.append((rule.alert, at_ms, became))
         return became == _TOLD
 
-    def summary(self, rule_of: Callable[[str, int], Rule | None]) -> Claim | None:
+    def summary(self) -> Claim | None:
         """The summary that is due at ``next_ms``, of the first rule by name; ``next_ms`` moves on.
 
         None where the rule is gone by then.
         """
         key = min((end_ms, alert) for alert, end_ms in self._ends)
         end_ms, alert = key
-        rule = self._ends.pop((alert, end_ms))
+        _, rule = self._ends.pop((alert, end_ms))
         told, left_out = self._counts[alert, end_ms]
         self.next_ms = min((end for _, end in self._ends), default=NEVER)
-        for old in [at for at in self._counts if at[1] < end_ms - self._reach_ms]:
+        floor_ms = self._floor_ms()
+        for old in [at for at in self._counts if at[1] <= min(floor_ms, end_ms)]:
             del self._counts[old]
-        return None if rule_of(alert, end_ms) is None else self._claim(rule, end_ms, told, left_out)
+        return None if self._rule_of(alert, end_ms) is None else self._claim(rule, end_ms, told, left_out)
 
     def _count(self, rule: Rule, limit: Limit, at_ms: int, became: int, clock_ms: int) -> None:
         end_ms = _end_ms(limit, at_ms)
@@ -97,7 +102,9 @@ class RateLimits:
         elif became == _LEFT_OUT:
             counts[1] += 1
             if end_ms > clock_ms:
-                self._ends[rule.alert, end_ms] = rule
+                was_ms, _ = self._ends.get((rule.alert, end_ms), (-1, rule))
+                if at_ms >= was_ms:
+                    self._ends[rule.alert, end_ms] = at_ms, rule
                 self.next_ms = min(self.next_ms, end_ms)
 
     def _claim(self, rule: Rule, end_ms: int, told: int, left_out: int) -> Claim:

@@ -6,9 +6,14 @@ every value ever written still decodes: see ``Watch.mark``.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from stream.alerting.timers import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Shown = tuple[str, ...]
 """Dimensions of a record that its rule's texts name, in the order of their names; "" for an absent one."""
@@ -82,6 +87,23 @@ class Trail(msgspec.Struct, array_like=True, gc=False):
     #: With a newer event of the customer than this it may be forgotten; 0: not as it is.
     until_ms: int = 0
 
+    def before(self, from_ms: int) -> bool:
+        """Whether it rests on a record of before a moment."""
+        if self.moments and self.moments[0][0] < from_ms:
+            return True
+        held = self.held
+        if held is None:
+            return False
+        times = [one.start_ms for one in (*held.begun, held.waiting, held.current) if one is not None]
+        return min([*times, *held.recent], default=from_ms) < from_ms
+
+    def cut(self, from_ms: int | None) -> None:
+        """Forget the records of before a moment; None: all."""
+        self.held = None
+        self.moments = [] if from_ms is None else [each for each in self.moments if each[0] >= from_ms]
+        if self.due_ms and from_ms is not None:
+            self.due_ms = max(self.due_ms, from_ms)  # what is due then is worked out anew
+
 
 class Told(msgspec.Struct, array_like=True, gc=False):
     """An alert and what became of it, as long as anything may still change it."""
@@ -116,6 +138,8 @@ class Watch(msgspec.Struct, array_like=True, gc=False):
     contacts: list[int] = []
     #: Alerts of rules with a limit: the rule, event time, what became of it (``limits``).
     limited: list[tuple[str, int, int]] = []
+    #: Every so often signals are looked at: all such looks up to this moment are done.
+    looked_ms: int = 0
     #: Always 1, so that a customer of whom nothing is known is told by its last bytes (``state.UNTOLD``).
     mark: int = 1
 
@@ -129,11 +153,32 @@ class Watch(msgspec.Struct, array_like=True, gc=False):
     @property
     def blank(self) -> bool:
         """Whether nothing is known."""
-        return not (self.alarm_ms or self.trails or self.told or self.fired or self.contacts or self.limited)
+        kept = self.trails or self.told or self.fired or self.contacts or self.limited
+        return not (self.alarm_ms or self.looked_ms or kept)
 
 
 NOTHING: Final = msgspec.Raw(b"\xc0")
 """A watch that was never begun."""
+
+
+def outlived(watch: Watch, since: Mapping[int, int | None]) -> tuple[list[Told], list[Trail]]:
+    """What rules have kept of a customer that do not hold any more.
+
+    Records may be ahead of the time, and after a crash whole customers are: what a rule has kept since a moment
+    from which on it holds again is not meant.
+
+    Args:
+        watch: of the customer.
+        since: Mark of each rule that holds, None, or that will hold again, from when on.
+    """
+    told = [one for one in watch.told if one.rule and one.at_ms < (since.get(one.rule, NEVER) or 0)]
+    trails = [
+        one
+        for one in watch.trails
+        if (from_ms := since.get(one.rule, NEVER)) is not None and (from_ms == NEVER or one.before(from_ms))
+    ]
+    return told, trails
+
 
 _decoder: Final = msgspec.msgpack.Decoder(Watch | None)
 

@@ -46,6 +46,7 @@ from stream.pipeline.changes import (
     PipelineConfig,
     source_name,
 )
+from stream.pipeline.clock import CLOCK_KEY
 from stream.pipeline.forgetting import NOTE, Forgetting
 from stream.pipeline.identities import Identities, from_worker, readdress
 from stream.pipeline.merging import Inlet, SourceRecord, merge
@@ -125,10 +126,11 @@ class CustomersPartition:
         by_source = {source.source: source for source in self.panes.values()}
         for key, value in panes.items():
             text = key.decode()
-            if not text.startswith(NOTE) and key != PROGRESS_KEY:
+            if not text.startswith(NOTE) and key not in (PROGRESS_KEY, CLOCK_KEY):
                 by_source[text.split("|", 1)[0]].restore(text, value)
         for source in self.panes.values():
             source.ready()
+        self._clock = panes.get(CLOCK_KEY)
         self._models = Models(config.customers) if models is None else models
         self._sampler = Sampler(
             partition,
@@ -145,7 +147,8 @@ class CustomersPartition:
         }
 
     def _watcher(self, rules: CustomerRules | None) -> Watcher:
-        return Watcher(self.partition, self._config, rules, self.panes, self._customers, self._models)
+        clock = self._clock
+        return Watcher(self.partition, self._config, rules, self.panes, self._customers, self._models, clock)
 
     def _newest_ms(self) -> int | None:
         known = [at_ms for source in self.panes.values() if (at_ms := source.watermark_ms) is not None]
@@ -181,7 +184,7 @@ class CustomersPartition:
         """While all topics are idle, ``now_ms`` is the time; says whether ``run`` would find something due."""
         if self._watch is None:
             return False
-        self._watch.tick(now_ms)
+        self._watch.clock.tick(now_ms)
         return self.overdue
 
     @property
@@ -219,7 +222,7 @@ class CustomersPartition:
             inlet = self._inlets[topic]
             inlet.fresh.extend(records)
             if self._watch is not None:
-                self._watch.awake(topic)
+                self._watch.clock.awake(topic)
         if self._sampler.blocked:
             return changes
         inlets = [inlet for inlet in self._inlets.values() if inlet.fresh or inlet.left or inlet.erased]
@@ -238,6 +241,8 @@ class CustomersPartition:
             self._wake(written, changes)
         for inlet in inlets:
             self._end(inlet, changes)
+        if self._watch is not None:
+            changes.sources += self._watch.keep()
         changes.customers = list(written.items())
         return changes
 
@@ -267,7 +272,7 @@ class CustomersPartition:
         inlet = self._inlets[topic]
         inlet.marked = None  # the next batch has to say that it is awake again
         if self._watch is not None:
-            self._watch.idle(topic)
+            self._watch.clock.idle(topic)
         return inlet.panes.idle_mark()
 
     def kept(self, topic: str) -> int:
@@ -295,12 +300,13 @@ class CustomersPartition:
         for record in records:
             if record.offset <= seen:
                 continue
-            event = decode_event(record.value, record.headers, limits, questions)
+            headers = record.headers
+            event = decode_event(record.value, headers, limits, questions)
             if record.offset < below and self._forgetting.gone(event, record, inlet.topic):
                 inlet.erased += 1
                 continue
             if type(event) is Event:
-                if record.headers:
+                if headers:
                     readdress(event, record)
                 keep((event, record, inlet))
             elif isinstance(event, Rejection):

@@ -1,9 +1,11 @@
 """Rules on the customers of a partition: which version judges, what time it is, and who is due.
 
-Time is event time. It is as late as everything is known: the earlier watermark of the two topics, a topic that is
-idle left out, and record by record, so that batches do not matter. Who is due is kept in the customers
-themselves; the index of it is made anew from them. So a timer that was told of before a crash is not there after
-it, and one that was not goes off again at the same record, with the same alert.
+Time is event time: as late as everything is known (``clock``). Who is due is kept in the customers themselves; the
+index of it is made anew from them. So a timer that was told of before a crash is not there after it, and one that
+was not goes off again at the same record, with the same alert.
+
+After a crash some customers are ahead of the clock. Whatever happens at a moment therefore finds in each of them
+whether it has happened: records by offset stamps, looks by ``looked_ms``, versions by the times of alerts.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from stream.alerting.joining import join_watches
 from stream.alerting.limits import RateLimits
 from stream.alerting.rules import RuleBook
 from stream.alerting.timers import NEVER, Timers
-from stream.alerting.watch import DELAYED, NOTHING, SUPPRESSED, Told, Watch, read_watch
+from stream.alerting.watch import DELAYED, NOTHING, SUPPRESSED, Told, Watch, outlived, read_watch
 from stream.customers import decode, signal, signals
 from stream.customers.ids import merged_into
 from stream.customers.state import UNTOLD
+from stream.pipeline.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -54,8 +57,10 @@ class Watcher:
         panes: of the topics, which know how far each is.
         stored: the customers table.
         models: what holds of customers when.
+        clock: what was kept of the time (``keep``), or None.
 
     Attributes:
+        clock: what time it is.
         outbox: what came of it since it was taken last.
         wake_ms: a record of this time or later may make something due.
         concerned: whether a record is about some rule; quick.
@@ -69,23 +74,23 @@ class Watcher:
         panes: Mapping[str, SourcePanes],
         stored: Mapping[bytes, bytes],
         models: Models,
+        clock: bytes | None = None,
     ) -> None:
         self._config = config
-        self._panes = panes
+        self._panes = [panes[topic] for topic in config.topics]
         self._stored = stored
         self._models = models
         policy = config.panes
         self._lateness_ms = policy.lateness_ms
         self._reach_ms = policy.lateness_ms + policy.late_horizon_ms
+        self.clock = Clock(panes, policy.lateness_ms, clock)
         self._timers = Timers()
-        self._limits = RateLimits(partition, config.partitions, self._reach_ms)
+        self._limits = RateLimits(partition, config.partitions, self.clock.floor_ms, self._rule)
         self._silences: list[Silence] = []
-        self._idle: set[str] = set()
-        self._present_ms = -1
-        self._clock_ms = -1
         self._from: list[int] = []
         self._versions: list[tuple[CustomerRules, Gate]] = []
         self._current = 0  # the version that time has reached
+        self._came_ms: dict[int, int] = {}  # of versions that came after their moment: when
         self._begun = False
         self.outbox = Outbox()
         self.wake_ms = NEVER
@@ -103,17 +108,9 @@ class Watcher:
         """Set the silences that hold beside those of the rules."""
         self._silences[:] = silences
 
-    def idle(self, topic: str) -> None:
-        """No longer wait for a topic."""
-        self._idle.add(topic)
-
-    def awake(self, topic: str) -> None:
-        """Wait for a topic again: something came."""
-        self._idle.discard(topic)
-
-    def tick(self, now_ms: int) -> None:
-        """While all topics are idle, time is this, less the lateness."""
-        self._present_ms = now_ms - self._lateness_ms
+    def keep(self) -> list[tuple[bytes, bytes]]:
+        """What to write after the panes, so that time does not go back with a crash."""
+        return [] if self._next() <= self.clock.ms else self.clock.keep()
 
     def forget(self, names: Collection[bytes]) -> None:
         """Nothing is due any more for customers that are no longer there."""
@@ -128,39 +125,42 @@ class Watcher:
     def begin(self, at: At) -> None:
         """Before the first record: make the index from the customers table.
 
+        It is as of the time that is durable, though it may be later by now: what happened since is still due.
+
         Args:
             at: the customer of a name, to be changed and written.
         """
         if self._begun:
             return
         self._begun = True
-        self._advance()
-        self._current = max(bisect_right(self._from, self._clock_ms) - 1, 0)
-        self._scan(self._stored.items(), at, self._clock_ms, fresh=True)
+        self._current = self._version(self.clock.ms)
+        self._scan(self._stored.items(), at, self.clock.ms, fresh=True)
         self._arm()
 
     @property
     def due(self) -> bool:
         """Whether something is due by now; before ``begin`` it may be."""
-        self._advance()
-        return not self._begun or self._next() <= self._clock_ms
+        if not self._begun:
+            return True
+        self.clock.advance()
+        return self._next() <= self.clock.ms
 
     def judge(self, event: Event, name: bytes, customer: Customer) -> None:
         """Take in a record that was applied just now and that ``concerned`` found worth a look."""
         version = self._version(event.time_ms) if len(self._from) > 1 else 0
         rules, gate = self._versions[version]
         watch = self._match(rules, gate, event, customer) if rules.rules else None
-        # Of records from before the rules that hold now, only those rules judge that held then, too.
+        # Of records from before the rules that hold now, only those rules judge that have held ever since.
         history = self._versions[max(version, self._current)][0].history
         if (
             history.marks
             and history.concerned(event)
             and (watch is not None or not self._nothing_new(history, event, customer))
         ):
-            self._advance()
+            self.clock.advance()
             watch = _watch_of(customer) if watch is None else watch
             turn = self._turn(event.customer_id, customer, watch, max(version, self._current))
-            turn.only = rules.history.marks if version < self._current else None
+            turn.only = self._ever_since(version) if version < self._current else None
             history.note(event, turn)
         if watch is not None:
             self._keep(name, customer, watch)
@@ -195,15 +195,15 @@ class Watcher:
             everyone: all customers by name, as objects or as written; for when other rules begin to hold.
             most: how many at most, the rest staying due; None: all.
         """
-        self._advance()
+        self.clock.advance()
         left = NEVER if most is None else most
-        while left and (due_ms := self._next()) <= self._clock_ms:
+        while left and (due_ms := self._next()) <= self.clock.ms:
             left -= 1
             if due_ms == self._next_version_ms():
                 self._current += 1
                 self._scan(everyone(), at, due_ms, fresh=False)
             elif due_ms == self._limits.next_ms:
-                summary = self._limits.summary(self._rule)
+                summary = self._limits.summary()
                 if summary is not None:
                     self.outbox.tell(summary)
             else:
@@ -215,18 +215,23 @@ class Watcher:
         if merged_into(customer) is not None:
             return  # the id that stays has its own
         watch = _watch_of(customer)
-        if watch.alarm_ms not in (0, due_ms):
+        history = self._versions[self._current][0].history
+        if watch.alarm_ms != due_ms and (
+            watch.alarm_ms or history.next_ms(watch, customer.first_ms, due_ms - 1) != due_ms
+        ):
             return  # it was set to another moment meanwhile
         watch.alarm_ms = 0
         turn = self._turn(_id_of(name), customer, watch, self._current)
         turn.clock_ms = due_ms
-        self._versions[self._current][0].history.due(due_ms, turn)
+        history.due(due_ms, turn)
         self._keep(name, customer, watch, due_ms)
 
     def _keep(self, name: bytes, customer: Customer, watch: Watch, clock_ms: int | None = None) -> None:
         """Put a watch back into its customer, who is in the index for the moment that is due next."""
-        clock_ms = self._clock_ms if clock_ms is None else clock_ms
+        clock_ms = self.clock.ms if clock_ms is None else clock_ms
         history = self._versions[self._current][0].history
+        if history.looks or watch.looked_ms:  # all looks up to now are done, or none was due
+            watch.looked_ms = max(watch.looked_ms, clock_ms)
         due_ms = history.next_ms(watch, customer.first_ms, clock_ms)
         if due_ms and (not watch.alarm_ms or due_ms < watch.alarm_ms):
             watch.alarm_ms = due_ms
@@ -239,12 +244,13 @@ class Watcher:
         Args:
             everyone: all customers by name.
             at: as of ``wake``.
-            now_ms: since when the rules hold.
+            now_ms: since when the rules hold; for an index that is made anew, the time.
             fresh: whether the index is empty.
         """
         rules, _ = self._versions[self._current]
         history = rules.history
-        marks = frozenset[int]().union(*(one.history.marks for one, _ in self._versions[self._current :]))
+        since = self._since()
+        look_ms = max(now_ms, self._came_ms.pop(now_ms, now_ms))
         for name, held in everyone:
             if isinstance(held, bytes) and held.endswith(UNTOLD) and not history.looks:
                 continue
@@ -253,19 +259,24 @@ class Watcher:
                 continue
             watch = _watch_of(customer, keep=False)
             if fresh:
-                self._limits.restore(watch, self._rule, self._clock_ms)
-            due_ms = history.next_ms(watch, customer.first_ms, self._clock_ms)
-            gone = any(one.rule not in marks for one in watch.trails)
-            gone = gone or any(one.rule and one.rule not in marks for one in watch.told)
-            if gone or (due_ms and watch.alarm_ms and due_ms < watch.alarm_ms):
+                self._limits.restore(watch, now_ms)
+                if not watch.alarm_ms and self._ahead(customer):
+                    continue  # no look was due where it is
+            due_ms = history.next_ms(watch, customer.first_ms, look_ms)
+            if any(outlived(watch, since)) or (due_ms and watch.alarm_ms and due_ms < watch.alarm_ms):
                 customer = at(name)
                 watch = _watch_of(customer)
-                history.take_over(now_ms, marks, self._turn(_id_of(name), customer, watch, self._current))
-                self._keep(name, customer, watch)
+                history.take_over(now_ms, since, self._turn(_id_of(name), customer, watch, self._current))
+                self._keep(name, customer, watch, look_ms)
             elif not watch.alarm_ms and due_ms:
                 self._timers.add(due_ms, name)
             if fresh and watch.alarm_ms:
                 self._timers.add(watch.alarm_ms, name)
+
+    def _ahead(self, customer: Customer) -> bool:
+        """Whether a customer holds records that the panes do not: a crash came between."""
+        first, second = self._panes
+        return customer.stamp_t > first.offset or customer.stamp_r > second.offset
 
     def _match(self, rules: CustomerRules, gate: Gate, event: Event, customer: Customer) -> Watch | None:
         """Let the rules on single records judge; returns what is kept of the customer, if it was looked at."""
@@ -284,10 +295,10 @@ class Watcher:
             elif gate.open(rule):
                 self.outbox.tell(claim)
             else:
-                self._advance()
+                self.clock.advance()
                 watch = _watch_of(customer) if watch is None else watch
                 told = Told(0, "", time_ms, event.event_id, SUPPRESSED, lives=False)
-                gate.tell(rule, claim, watch, told, self.outbox, self._clock_ms)
+                gate.tell(rule, claim, watch, told, self.outbox, self.clock.ms)
                 if told.status == DELAYED:
                     watch.told.append(told)
         customer.fired = rules.remember(customer.fired, matches, time_ms)
@@ -313,12 +324,14 @@ class Watcher:
             lambda at_ms: signals(customer, at_ms, models.at(max(at_ms, customer.last_ms)), wanted),
             gate,
             self.outbox,
-            self._clock_ms,
+            self.clock.ms,
             self._reach_ms,
         )
 
     def _put(self, from_ms: int, rules: CustomerRules) -> None:
         version = (rules, Gate(rules.book.hygiene, self._limits, self._silences))
+        if self._begun and from_ms <= self.clock.ms:
+            self._came_ms[from_ms] = self.clock.ms
         at = bisect_left(self._from, from_ms)
         if self._from[at : at + 1] == [from_ms]:
             self._versions[at] = version
@@ -344,29 +357,30 @@ class Watcher:
         """The rule of a name at a moment."""
         return self._versions[self._version(at_ms)][0].history.rules.get(alert)
 
+    def _since(self) -> dict[int, int | None]:
+        """Mark of each rule that holds now, None, or that a later version has, from when on."""
+        since: dict[int, int | None] = {}
+        later = zip(self._from, self._versions, strict=True)
+        for from_ms, (rules, _) in reversed(list(later)[self._current :]):
+            since |= dict.fromkeys(rules.history.marks, from_ms)
+        return since | dict.fromkeys(self._versions[self._current][0].history.marks)
+
+    def _ever_since(self, version: int) -> frozenset[int]:
+        """Marks of the rules that have held from a version up to the one before that which holds now."""
+        held = (one.history.marks for one, _ in self._versions[version : self._current])
+        return frozenset.intersection(*held)
+
     def _next_version_ms(self) -> int:
         later = self._from[self._current + 1 : self._current + 2]
         return later[0] if later else NEVER
 
     def _next(self) -> int:
         """When something is due next; exact if it is due by now."""
-        return min(self._timers.first(self._clock_ms), self._limits.next_ms, self._next_version_ms())
+        return min(self._timers.first(self.clock.ms), self._limits.next_ms, self._next_version_ms())
 
     def _arm(self) -> None:
         next_ms = min(self._timers.next_ms, self._limits.next_ms, self._next_version_ms())
-        self.wake_ms = next_ms + self._lateness_ms if next_ms > self._clock_ms else _ALWAYS
-
-    def _advance(self) -> None:
-        """Move time on to where everything is known."""
-        marks = [source.watermark_ms for topic, source in self._panes.items() if topic not in self._idle]
-        if not marks:
-            known = [at_ms for source in self._panes.values() if (at_ms := source.watermark_ms) is not None]
-            now_ms = max([self._present_ms, *(at_ms + self._lateness_ms for at_ms in known)])
-        elif None in marks:
-            return
-        else:
-            now_ms = min(mark for mark in marks if mark is not None)
-        self._clock_ms = max(self._clock_ms, now_ms)
+        self.wake_ms = next_ms + self._lateness_ms if next_ms > self.clock.ms else _ALWAYS
 
 
 def _watch_of(customer: Customer, *, keep: bool = True) -> Watch:

@@ -64,7 +64,7 @@ class Desk:
     """A gate, one customer, and what comes of it."""
 
     def __init__(self, hygiene: Hygiene, silences: list[Silence] | None = None) -> None:
-        self.gate = Gate(hygiene, RateLimits(0, 1, 0), silences or [])
+        self.gate = Gate(hygiene, RateLimits(0, 1, lambda: 0, lambda _alert, _at_ms: None), silences or [])
         self.watch, self.outbox = Watch(), Outbox()
 
     def tell(self, claim: Claim, rule: CustomerRule = RULE) -> Told:
@@ -197,7 +197,7 @@ def test_an_action_is_withheld_from_the_share_held_out() -> None:
 def test_a_limit_tells_a_partitions_share_and_then_a_summary() -> None:
     """Of 5 an hour over 2 partitions each tells 3; how many more there were is told when the hour is over."""
     rule = replace(RULE, limit=Limit(5, HOUR))
-    limits, outbox = RateLimits(1, 2, 0), Outbox()
+    limits, outbox = RateLimits(1, 2, lambda: 0, lambda _alert, _at_ms: rule), Outbox()
     gate = Gate(Hygiene(), limits)
     watches = [Watch() for _ in range(6)]
     for n, watch in enumerate(watches):
@@ -205,13 +205,13 @@ def test_a_limit_tells_a_partitions_share_and_then_a_summary() -> None:
     assert [claim.as_of_ms for claim in outbox.claims] == [0, 1, 2]
     assert outbox.counted["rate_limited"] == 3
     assert limits.next_ms == HOUR
-    again = RateLimits(1, 2, 0)  # after a crash, from what customers remember
+    again = RateLimits(1, 2, lambda: 0, lambda _alert, _at_ms: rule)  # after a crash, from what customers remember
     for watch in watches:
-        again.restore(watch, lambda _alert, _at_ms: rule, 0)
+        again.restore(watch, 0)
     assert again.next_ms == HOUR
-    summary = limits.summary(lambda _alert, _at_ms: rule)
+    summary = limits.summary()
     assert summary is not None
-    assert summary == again.summary(lambda _alert, _at_ms: rule)
+    assert summary == again.summary()
     assert (summary.subject, summary.as_of_ms) == ("rule:Low", HOUR)
     assert (summary.figures["told"], summary.figures["withheld"]) == (3, 3)
     gate.tell(rule, _claim(HOUR), Watch(), _told(HOUR), outbox, HOUR)
