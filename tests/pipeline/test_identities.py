@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from stream import topics
 from stream.alerting.customer_rules import CustomerRules
@@ -40,7 +41,9 @@ _METRICS = tuple(name for name in METRICS if name != "value_at_risk")
 Table = dict[bytes, bytes]
 
 
-def _config(late_ms: int = LATE_MS, rules: str = "groups: []\n") -> tuple[PipelineConfig, CustomerRules]:
+def _config(
+    late_ms: int = LATE_MS, rules: str = "groups: []\n", remembered: int = 1000
+) -> tuple[PipelineConfig, CustomerRules]:
     book = load_rules(rules, "rules.yml", signals=SIGNALS)
     config = PipelineConfig(
         topics.INPUTS,
@@ -48,7 +51,7 @@ def _config(late_ms: int = LATE_MS, rules: str = "groups: []\n") -> tuple[Pipeli
         Groupings(book.groupings, 4),
         declared=Declarations(metrics=_METRICS),
         panes=PaneConfig(lateness_ms=1000, late_horizon_ms=late_ms, max_ahead_ms=1000),
-        customers=CUSTOMERS,
+        customers=replace(CUSTOMERS, dedup_per_customer=remembered),
     )
     return config, CustomerRules(book)
 
@@ -287,6 +290,23 @@ def test_a_mark_stays_and_records_go_on() -> None:
     assert eva.known.ids == Ids(aliases={"anon": (2, 0, True)})
     assert eva.events == 5
     assert +world.verdicts == {"applied": 8, "forwarded": 2, "duplicate": 1}
+
+
+def test_repetitions_are_known_however_many() -> None:
+    """What is passed on once more, as after a crash, is known by its number: event ids are soon forgotten."""
+    world = World(*_config(remembered=2))
+    world.send(_identified("eva", "anon", 0))
+    world.settle()
+    replies = [
+        {"event_id": f"r{n}", "customer_id": "anon", "occurred_at": T0 + n, "metric": "nps", "score": 9}
+        for n in range(20)
+    ]
+    world.send(*replies, *(_touch("anon", n) for n in range(20)))
+    world.settle()
+    assert world.customer("eva").events == 41
+    world.forget()
+    world.settle()
+    assert world.customer("eva").events == 41
 
 
 def test_what_came_before_is_not_counted_again() -> None:
