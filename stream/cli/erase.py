@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 def erase(customer_ids: tuple[str, ...], rewrite: bool, wait: bool, yes: bool, as_json: bool) -> None:
     """Erase customers: tables, read model and outputs forget them, and a replay does not bring them back.
 
-    '-' reads ids from standard input, one a line. Of a person with several ids all go. Running workers carry it out
-    within seconds. Events stay in the logs for their retention, refused by every worker; --rewrite takes them out
-    at once. What was cut short goes on when --rewrite is given again.
+    '-' reads ids from standard input, one a line. Of a person with several ids all go. Running workers carry it
+    out within seconds. Events stay in the logs for their retention, refused by every worker; --rewrite takes them
+    out at once. What was cut short goes on when --rewrite is given again.
 
     Exit code 1: with --wait, bytes are left on the brokers' disks.
     """
