@@ -188,6 +188,8 @@ class Stores:
         options.set_block_based_table_factory(table)
         options.set_write_buffer_manager(self._buffers)
         options.set_write_buffer_size(16 * MIB)
+        # A worker has many stores, most of them small: a buffer's first block is all that these take.
+        options.set_arena_block_size(MIB // 16)
         options.set_compression_type(rocks.DBCompressionType.lz4())
         options.set_max_open_files(64)
         options.set_keep_log_file_num(1)
