@@ -9,11 +9,13 @@ import pytest
 
 from stream import topics
 from tests.e2e.checks import by_id, check_state, same
-from tests.e2e.harness import PARTITIONS, Deployment
+from tests.e2e.harness import PARTITIONS, Deployment, until
 from tests.e2e.load import Load
+from tests.e2e.records import send
 from tests.e2e.test_kills import die, plan
 from tests.e2e.test_start import refused
 from tests.e2e.traffic import POLICY, RULES
+from tests.privacy.erased import cx, world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kafka
 
 SEED = 20261123
+#: Not those whom other tests on the same broker search for.
+ID = "mary.somerville@example.org"
 
 
 def on_disk(folder: Path) -> dict[str, str]:
@@ -75,3 +79,28 @@ def test_refused_at_the_start(kafka: KafkaServer, tmp_path: Path) -> None:
         assert "in use by another worker; give each its own" in said
         assert f"CX_DATA_DIR={tmp_path / 'data'}" in said
         assert first.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_who_is_erased_leaves_the_disk(kafka: KafkaServer, tmp_path: Path) -> None:
+    """A running worker takes an erased person out of the files of its tables, not only out of its answers."""
+    folder = tmp_path / "data"
+    deployment = Deployment(kafka.bootstrap, tmp_path, RULES, **POLICY, **on_disk(folder)).create()
+    send(kafka.bootstrap, world(30, 0, ID, "as good as the connexion allows"))
+
+    def files() -> list[str]:
+        held = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return [str(path) for path, content in held.items() if ID.encode() in content]
+
+    with deployment.worker() as worker:
+        deployment.drained(worker)
+        assert worker.stop() == 0  # writes everything to disk
+    assert files()
+    with deployment.worker() as worker:
+        worker.wait_ready()
+        done = cx(deployment, "customers", "erase", ID, "--yes")
+        assert done.returncode == 0, done.stderr
+        until("nothing is left", lambda: worker.alive() and not files(), 30)
+        assert worker.stop() == 0
+    assert files() == []
