@@ -8,7 +8,7 @@ limits an alert is the rule of its own moment, whichever hold when it is worked 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemas import format_ms
 from stream.alerting.claims import Claim, claim_id, fingerprint
@@ -17,7 +17,6 @@ from stream.alerting.durations import duration_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream.alerting.hygiene import Limit
     from stream.alerting.model import Rule
     from stream.alerting.watch import Watch
 
@@ -26,6 +25,15 @@ SUMMARY: Final = "rate_limited_summary"
 
 #: What became of an alert of a rule with a limit.
 _TOLD, _LEFT_OUT, _LEFT_OUT_LATE = range(3)
+
+
+class _Stretch(NamedTuple):
+    """What is counted together: alerts of a rule's name under one limit, however else the rules have changed."""
+
+    end_ms: int
+    alert: str
+    alerts: int
+    per_ms: int
 
 
 class RateLimits:
@@ -49,34 +57,32 @@ class RateLimits:
         self._partitions = partitions
         self._floor_ms = floor_ms
         self._rule_of = rule_of
-        #: (rule, end of the stretch) -> told, left out.
-        self._counts: dict[tuple[str, int], list[int]] = {}
+        self._counts: dict[_Stretch, list[int]] = {}  # told, left out
         #: Each stretch in which something was left out, of which is not told yet: the last of that, and its rule.
-        self._ends: dict[tuple[str, int], tuple[int, Rule]] = {}
+        self._ends: dict[_Stretch, tuple[int, Rule]] = {}
         self.next_ms = NEVER
 
     def restore(self, watch: Watch, clock_ms: int) -> None:
         """Take in what a customer remembers, with all up to ``clock_ms`` known; before anything else."""
         for alert, at_ms, became in watch.limited:
-            rule = self._rule_of(alert, at_ms)
-            if rule is None or rule.limit is None or _end_ms(rule.limit, at_ms) <= self._floor_ms():
-                continue
-            self._count(rule, rule.limit, at_ms, became, clock_ms)
+            stretch, rule = self._stretch(alert, at_ms)
+            if rule is not None and stretch.end_ms > self._floor_ms():
+                self._count(stretch, rule, at_ms, became, clock_ms)
 
     def admits(self, alert: str, watch: Watch, at_ms: int, clock_ms: int) -> bool:
         """Whether an alert of ``at_ms`` may be told; it is counted as told, or as left out."""
-        rule = self._rule_of(alert, at_ms)
-        limit = None if rule is None else rule.limit
-        if rule is None or limit is None:
+        stretch, rule = self._stretch(alert, at_ms)
+        if rule is None:
             return True
-        end_ms = _end_ms(limit, at_ms)
-        told, _ = self._counts.get((rule.alert, end_ms), (0, 0))
-        share = -(-limit.alerts // self._partitions)
-        became = _TOLD if told < share else _LEFT_OUT if end_ms > clock_ms else _LEFT_OUT_LATE
-        self._count(rule, limit, at_ms, became, clock_ms)
-        kept_ms = self._floor_ms() - limit.per_ms
-        watch.limited = [one for one in watch.limited if one[0] != rule.alert or one[1] >= kept_ms]
-        watch.limited.append((rule.alert, at_ms, became))
+        told, _ = self._counts.get(stretch, (0, 0))
+        share = -(-stretch.alerts // self._partitions)
+        became = _TOLD if told < share else _LEFT_OUT if stretch.end_ms > clock_ms else _LEFT_OUT_LATE
+        self._count(stretch, rule, at_ms, became, clock_ms)
+        floor_ms = self._floor_ms()
+        watch.limited = [
+            one for one in watch.limited if one[0] != alert or self._stretch(*one[:2])[0].end_ms > floor_ms
+        ]
+        watch.limited.append((alert, at_ms, became))
         return became == _TOLD
 
     def summary(self) -> Claim | None:
@@ -84,39 +90,44 @@ class RateLimits:
 
         None where the rule is gone by then.
         """
-        key = min((end_ms, alert) for alert, end_ms in self._ends)
-        end_ms, alert = key
-        _, rule = self._ends.pop((alert, end_ms))
-        told, left_out = self._counts[alert, end_ms]
-        self.next_ms = min((end for _, end in self._ends), default=NEVER)
-        floor_ms = self._floor_ms()
-        for old in [at for at in self._counts if at[1] <= min(floor_ms, end_ms)]:
+        stretch = min(self._ends)
+        _, rule = self._ends.pop(stretch)
+        told, left_out = self._counts[stretch]
+        self.next_ms = min((each.end_ms for each in self._ends), default=NEVER)
+        floor_ms = min(self._floor_ms(), stretch.end_ms)
+        for old in [each for each in self._counts if each.end_ms <= floor_ms]:
             del self._counts[old]
-        return None if self._rule_of(alert, end_ms) is None else self._claim(rule, end_ms, told, left_out)
+        gone = self._rule_of(stretch.alert, stretch.end_ms) is None
+        return None if gone else self._claim(rule, stretch, told, left_out)
 
-    def _count(self, rule: Rule, limit: Limit, at_ms: int, became: int, clock_ms: int) -> None:
-        end_ms = _end_ms(limit, at_ms)
-        counts = self._counts.setdefault((rule.alert, end_ms), [0, 0])
+    def _stretch(self, alert: str, at_ms: int) -> tuple[_Stretch, Rule | None]:
+        """What an alert counts for, and its rule; None: no rule limits it."""
+        rule = self._rule_of(alert, at_ms)
+        if rule is None or rule.limit is None:
+            return _Stretch(0, alert, 0, 0), None
+        alerts, per_ms = rule.limit.alerts, rule.limit.per_ms
+        return _Stretch((at_ms // per_ms + 1) * per_ms, alert, alerts, per_ms), rule
+
+    def _count(self, stretch: _Stretch, rule: Rule, at_ms: int, became: int, clock_ms: int) -> None:
+        counts = self._counts.setdefault(stretch, [0, 0])
         if became == _TOLD:
             counts[0] += 1
         elif became == _LEFT_OUT:
             counts[1] += 1
-            if end_ms > clock_ms:
-                was_ms, _ = self._ends.get((rule.alert, end_ms), (-1, rule))
-                if at_ms >= was_ms:
-                    self._ends[rule.alert, end_ms] = at_ms, rule
-                self.next_ms = min(self.next_ms, end_ms)
+            if stretch.end_ms > clock_ms:
+                if at_ms >= self._ends.get(stretch, (-1, rule))[0]:
+                    self._ends[stretch] = at_ms, rule
+                self.next_ms = min(self.next_ms, stretch.end_ms)
 
-    def _claim(self, rule: Rule, end_ms: int, told: int, left_out: int) -> Claim:
+    def _claim(self, rule: Rule, stretch: _Stretch, told: int, left_out: int) -> Claim:
         """As the lane's summary of a limit, but of a partition and of a stretch that is over."""
-        limit = rule.limit
-        assert limit is not None  # noqa: S101 - only such rules are counted
+        end_ms, _, alerts, per_ms = stretch
         labels = dict(rule.labels)
         mark = fingerprint(rule.alert, labels, f"limit/{self._partition}")
-        start_ms = end_ms - limit.per_ms
-        per = duration_text(limit.per_ms)
+        start_ms = end_ms - per_ms
+        per = duration_text(per_ms)
         return Claim(
-            id=claim_id(mark, "firing", end_ms, SUMMARY),
+            id=claim_id(mark, "firing", end_ms, f"{SUMMARY}/{alerts}/{per_ms}"),
             alert=rule.alert,
             subject=f"rule:{rule.alert}",
             state="firing",
@@ -126,7 +137,7 @@ class RateLimits:
             labels=labels,
             annotations={
                 "summary": f"{left_out} alerts of {rule.alert} were not told one by one: more than "
-                f"{limit.alerts} in {per}"
+                f"{alerts} in {per}"
             },
             starts_at_ms=start_ms,
             ends_at_ms=end_ms,
@@ -134,13 +145,9 @@ class RateLimits:
             figures={
                 "withheld": left_out,
                 "told": told,
-                "limit": limit.alerts,
+                "limit": alerts,
                 "per": per,
                 "since": format_ms(start_ms),
                 "partition": self._partition,
             },
         )
-
-
-def _end_ms(limit: Limit, at_ms: int) -> int:
-    return (at_ms // limit.per_ms + 1) * limit.per_ms

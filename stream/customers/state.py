@@ -317,8 +317,7 @@ _stamps: Final = msgspec.msgpack.Decoder(_Stamps)
 
 def encode(c: Customer) -> bytes:
     """Bytes of a customer."""
-    if c.contract is not None or c.watch != _NO_STORY:
-        c.told = True
+    c.told = True if c.contract is not None or c.watch != _NO_STORY else None
     return _encoder.encode(c)
 
 

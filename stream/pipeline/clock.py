@@ -1,44 +1,71 @@
 """What time it is on a partition: up to when everything is known.
 
 It is the earlier watermark of the topics, without those that are idle, record by record, so that batches do not
-matter; while all are idle it is the present, less the lateness. It never goes back. After a crash it is what the
-panes say, all topics counted, or what was kept beside them where idleness had moved it further: a customer that is
-durable may be ahead of that, never behind.
+matter; while all are idle it is the present, less the lateness. It never goes back.
+
+Where it is, and which records customers hold by then, is kept: written when all customers are, before the panes.
+So after a crash time is no later than any customer, and what the panes of one topic still lack is known not to be
+new to customers. It is taken in again before all else, for time to be where it was when the next record comes.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stream.measures import SourcePanes
 
-#: Key of the time among the entries of a partition's panes.
+#: Key of what is kept among the entries of a partition's panes.
 CLOCK_KEY: Final = b"clock"
 _NEVER: Final = -1
+
+
+class Kept(msgspec.Struct, array_like=True, frozen=True):
+    """What time it is, and the offset up to which customers hold the records of each topic, in their order."""
+
+    ms: int = _NEVER
+    first: int = -1
+    second: int = -1
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Kept).decode
+
+
+def read_kept(panes: Mapping[bytes, bytes]) -> Kept:
+    """What a partition of the panes table says.
+
+    Raises:
+        msgspec.DecodeError: it is no entry of a clock.
+    """
+    value = panes.get(CLOCK_KEY)
+    return Kept() if value is None else _decode(value)
 
 
 class Clock:
     """The time of a partition.
 
     Args:
-        panes: of the topics, which know how far each is.
+        panes: of both topics, which know how far each is.
         lateness_ms: how far behind the newest record of a topic everything of it is known.
-        kept: what was kept under ``CLOCK_KEY``, or None.
+        kept: what was kept.
 
     Attributes:
         ms: epoch milliseconds, as of the last ``advance``; -1 before anything is known.
     """
 
-    def __init__(self, panes: Mapping[str, SourcePanes], lateness_ms: int, kept: bytes | None) -> None:
+    def __init__(self, panes: Mapping[str, SourcePanes], lateness_ms: int, kept: Kept) -> None:
         self._panes = panes
         self._lateness_ms = lateness_ms
-        self._kept_ms = _NEVER if kept is None else int(kept)
+        self._kept = kept
         self._idle: set[str] = set()
         self._present_ms = _NEVER
-        self.ms = max(self._kept_ms, self._known_ms())
+        marks = [source.watermark_ms for source in panes.values()]
+        self.ms = max(kept.ms, min(_NEVER if mark is None else mark for mark in marks))
 
     def idle(self, topic: str) -> None:
         """No longer wait for a topic."""
@@ -71,13 +98,15 @@ class Clock:
         return min(awake or [one.floor_ms for one in begun.values()], default=0)
 
     def keep(self) -> list[tuple[bytes, bytes]]:
-        """What to write after the panes, when all that is due by now is done: nothing where they say it."""
-        if self.ms <= max(self._kept_ms, self._known_ms()):
+        """What to write once customers are, when all that is due by now is done; nothing where it is known."""
+        first, second = (source.offset for source in self._panes.values())
+        kept = Kept(self.ms, max(first, self._kept.first), max(second, self._kept.second))
+        if kept == self._kept:
             return []
-        self._kept_ms = self.ms
-        return [(CLOCK_KEY, b"%d" % self.ms)]
+        self._kept = kept
+        return [(CLOCK_KEY, _encode(kept))]
 
-    def _known_ms(self) -> int:
-        """As of the panes alone, with no topic left out."""
-        marks = [source.watermark_ms for source in self._panes.values()]
-        return min(_NEVER if mark is None else mark for mark in marks)
+    def holds(self, stamp_t: int, stamp_r: int) -> bool:
+        """Whether the time that was kept is that of a customer with these stamps, not an earlier one."""
+        first, second = (source.offset for source in self._panes.values())
+        return stamp_t <= max(first, self._kept.first) and stamp_r <= max(second, self._kept.second)

@@ -46,7 +46,7 @@ from stream.pipeline.changes import (
     PipelineConfig,
     source_name,
 )
-from stream.pipeline.clock import CLOCK_KEY
+from stream.pipeline.clock import CLOCK_KEY, read_kept
 from stream.pipeline.forgetting import NOTE, Forgetting
 from stream.pipeline.identities import Identities, from_worker, readdress
 from stream.pipeline.merging import Inlet, SourceRecord, merge
@@ -130,7 +130,7 @@ class CustomersPartition:
                 by_source[text.split("|", 1)[0]].restore(text, value)
         for source in self.panes.values():
             source.ready()
-        self._clock = panes.get(CLOCK_KEY)
+        self._clock = read_kept(panes)
         self._models = Models(config.customers) if models is None else models
         self._sampler = Sampler(
             partition,
@@ -142,8 +142,10 @@ class CustomersPartition:
         self._silences: Sequence[Silence] = ()
         self._watch = None if rules is None else self._watcher(rules)
         self._inlets = {
-            topic: Inlet(topic, code, self.panes[topic])
-            for topic, code in zip(config.topics, TOPIC_CODES, strict=True)
+            topic: Inlet(topic, code, self.panes[topic], known=known)
+            for topic, code, known in zip(
+                config.topics, TOPIC_CODES, (self._clock.first, self._clock.second), strict=True
+            )
         }
 
     def _watcher(self, rules: CustomerRules | None) -> Watcher:
@@ -242,7 +244,7 @@ class CustomersPartition:
         for inlet in inlets:
             self._end(inlet, changes)
         if self._watch is not None:
-            changes.sources += self._watch.keep()
+            changes.cells[:0] = self._watch.keep()
         changes.customers = list(written.items())
         return changes
 
@@ -263,6 +265,10 @@ class CustomersPartition:
         for inlet in inlets:
             fresh, inlet.fresh = inlet.fresh, []
             inlet.left += self._decoded(inlet, fresh, changes)
+            if inlet.panes.offset < inlet.known:
+                again = inlet.again()
+                if again:
+                    yield again
         events = merge(*self._inlets.values(), waiting=waiting)
         for at in range(0, len(events), CHUNK):
             yield events[at : at + CHUNK]

@@ -36,6 +36,7 @@ class Inlet:
     topic: str
     code: str
     panes: SourcePanes
+    known: int = -1  # customers hold the records up to here, though the panes may not
     marked: tuple[int, int] | None = None  # panes closed, newest pane
     applied: int = 0
     duplicates: int = 0
@@ -45,6 +46,13 @@ class Inlet:
     misrouted: int = 0
     forwarded: int = 0  # passed on to another partition
     erased: int = 0  # refused, their customers having been erased
+
+    def again(self) -> list[Decoded]:
+        """Take out what only the panes lack, which waits for nothing."""
+        known = self.known
+        again = [each for each in self.left if each[1].offset <= known]
+        self.left = self.left[len(again) :]
+        return again
 
 
 Decoded = tuple[Event, SourceRecord, Inlet]

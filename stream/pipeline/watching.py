@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from stream.intake import Event
     from stream.measures import SourcePanes
     from stream.pipeline.changes import PipelineConfig
+    from stream.pipeline.clock import Kept
 
     At = Callable[[bytes], Customer]
     Held = tuple[bytes, bytes | Customer]
@@ -57,7 +58,7 @@ class Watcher:
         panes: of the topics, which know how far each is.
         stored: the customers table.
         models: what holds of customers when.
-        clock: what was kept of the time (``keep``), or None.
+        kept: what was kept of the time.
 
     Attributes:
         clock: what time it is.
@@ -74,16 +75,15 @@ class Watcher:
         panes: Mapping[str, SourcePanes],
         stored: Mapping[bytes, bytes],
         models: Models,
-        clock: bytes | None = None,
+        kept: Kept,
     ) -> None:
         self._config = config
-        self._panes = [panes[topic] for topic in config.topics]
         self._stored = stored
         self._models = models
         policy = config.panes
         self._lateness_ms = policy.lateness_ms
         self._reach_ms = policy.lateness_ms + policy.late_horizon_ms
-        self.clock = Clock(panes, policy.lateness_ms, clock)
+        self.clock = Clock(panes, policy.lateness_ms, kept)
         self._timers = Timers()
         self._limits = RateLimits(partition, config.partitions, self.clock.floor_ms, self._rule)
         self._silences: list[Silence] = []
@@ -91,6 +91,7 @@ class Watcher:
         self._versions: list[tuple[CustomerRules, Gate]] = []
         self._current = 0  # the version that time has reached
         self._came_ms: dict[int, int] = {}  # of versions that came after their moment: when
+        self._done_ms = -1  # all that was due up to here is done, but for what the last record made due
         self._begun = False
         self.outbox = Outbox()
         self.wake_ms = NEVER
@@ -109,7 +110,7 @@ class Watcher:
         self._silences[:] = silences
 
     def keep(self) -> list[tuple[bytes, bytes]]:
-        """What to write after the panes, so that time does not go back with a crash."""
+        """What to write after the customers, before the panes: see ``clock``."""
         return [] if self._next() <= self.clock.ms else self.clock.keep()
 
     def forget(self, names: Collection[bytes]) -> None:
@@ -214,7 +215,7 @@ class Watcher:
         customer = at(name)
         if merged_into(customer) is not None:
             return  # the id that stays has its own
-        watch = _watch_of(customer)
+        watch = _watch_of(customer, keep=False)
         history = self._versions[self._current][0].history
         if watch.alarm_ms != due_ms and (
             watch.alarm_ms or history.next_ms(watch, customer.first_ms, due_ms - 1) != due_ms
@@ -222,13 +223,14 @@ class Watcher:
             return  # it was set to another moment meanwhile
         watch.alarm_ms = 0
         turn = self._turn(_id_of(name), customer, watch, self._current)
-        turn.clock_ms = due_ms
+        turn.clock_ms = max(due_ms, self._done_ms)  # what is late is due at a moment that has long passed
         history.due(due_ms, turn)
         self._keep(name, customer, watch, due_ms)
 
     def _keep(self, name: bytes, customer: Customer, watch: Watch, clock_ms: int | None = None) -> None:
         """Put a watch back into its customer, who is in the index for the moment that is due next."""
-        clock_ms = self.clock.ms if clock_ms is None else clock_ms
+        if clock_ms is None:
+            clock_ms = self._done_ms = self.clock.ms
         history = self._versions[self._current][0].history
         if history.looks or watch.looked_ms:  # all looks up to now are done, or none was due
             watch.looked_ms = max(watch.looked_ms, clock_ms)
@@ -260,7 +262,7 @@ class Watcher:
             watch = _watch_of(customer, keep=False)
             if fresh:
                 self._limits.restore(watch, now_ms)
-                if not watch.alarm_ms and self._ahead(customer):
+                if not watch.alarm_ms and not self.clock.holds(customer.stamp_t, customer.stamp_r):
                     continue  # no look was due where it is
             due_ms = history.next_ms(watch, customer.first_ms, look_ms)
             if any(outlived(watch, since)) or (due_ms and watch.alarm_ms and due_ms < watch.alarm_ms):
@@ -272,11 +274,6 @@ class Watcher:
                 self._timers.add(due_ms, name)
             if fresh and watch.alarm_ms:
                 self._timers.add(watch.alarm_ms, name)
-
-    def _ahead(self, customer: Customer) -> bool:
-        """Whether a customer holds records that the panes do not: a crash came between."""
-        first, second = self._panes
-        return customer.stamp_t > first.offset or customer.stamp_r > second.offset
 
     def _match(self, rules: CustomerRules, gate: Gate, event: Event, customer: Customer) -> Watch | None:
         """Let the rules on single records judge; returns what is kept of the customer, if it was looked at."""
