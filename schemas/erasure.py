@@ -19,9 +19,7 @@ Hex = Annotated[str, Field(pattern=r"^[0-9a-f]*$", max_length=128)]
 class PrivacyKey(Wire):
     """What fingerprints are made with; the key of its record is a value that the key itself gives."""
 
-    salt: Hex | None = Field(
-        description="made once, by the first erasure; null: CX_PRIVACY_KEY"
-    )
+    salt: Hex | None = Field(description="made once, by the first erasure; null: CX_PRIVACY_KEY")
 
 
 class Erasure(Wire):
@@ -43,7 +41,8 @@ class RewriteMark(Wire):
         {}, description="topic -> settings lowered for the time, as they were; null: the broker's default"
     )
     ends: dict[str, Offset] = Field(
-        {}, description="`topic/partition` -> its end when all had been worked on; what came since has not been"
+        {},
+        description="`topic/partition` -> its end when all had been worked on; what came since has not been",
     )
     clean: list[str] = Field([], description="`topic/partition` of compacted topics that have to be cleaned")
 

@@ -51,8 +51,8 @@ _STUCK_SECONDS: Final = 60.0
 def demo(events: int | None, seed: int, speed: float | None, as_json: bool) -> None:
     """See it work: an embedded broker and Redis, a worker, simulated customers, and what comes of them.
 
-    Shows rolling metrics with their intervals and alerts as they fire and resolve, here and on the live page, whose
-    address is said. Everything is in memory and gone at the end; settings and .env do not matter here.
+    Shows rolling metrics with their intervals and alerts as they fire and resolve, here and on the live page,
+    whose address is said. Everything is in memory and gone at the end; settings and .env do not matter here.
     """
     if as_json and events is None:
         raise click.UsageError("--json needs --events: a summary has to have an end")

@@ -205,7 +205,9 @@ def test_a_limit_tells_a_partitions_share_and_then_a_summary() -> None:
     assert [claim.as_of_ms for claim in outbox.claims] == [0, 1, 2]
     assert outbox.counted["rate_limited"] == 3
     assert limits.next_ms == HOUR
-    again = RateLimits(1, 2, lambda: 0, lambda _alert, _at_ms: rule)  # after a crash, from what customers remember
+    again = RateLimits(
+        1, 2, lambda: 0, lambda _alert, _at_ms: rule
+    )  # after a crash, from what customers remember
     for watch in watches:
         again.restore(watch, 0)
     assert again.next_ms == HOUR
