@@ -33,7 +33,8 @@ demo: setup ## a live demo with nothing but Python: ARGS="--events 20000 --seed 
 	@$(BIN)/cx demo $(ARGS)
 
 test: setup parts ## every test, on a real Kafka and a real Redis: ARGS="-k panes"
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@seed=$${PYTHONHASHSEED:-$$RANDOM}; echo "PYTHONHASHSEED=$$seed: the order of sets, the same in all processes" >&2; \
+	PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: setup ## lint, format, types, direction of imports
 	$(BIN)/ruff check .
