@@ -68,7 +68,7 @@ def lines(known: dict[str, Any]) -> list[tuple[str, str]]:
     """A profile, as JSON has it, as (heading, text)."""
     signals = known["signals"]
     found = [("as of", known["as_of"])]
-    found += [("also", alias) for alias in known["aliases"]]
+    found += [("also", alias) for alias in known.get("aliases", ())]
     if known["segment"]:
         found.append(("segment", known["segment"]))
     first, last = known["first_event"], known["last_event"]
