@@ -404,7 +404,10 @@ def _trim(history: History, trail: Trail, floor_ms: int) -> None:
     moments = trail.moments
     cut = bisect_left(moments, (floor_ms,))
     if len(moments) - cut > MOST_MOMENTS:
-        cut = len(moments) - MOST_MOMENTS // 2
+        most = len(moments) - MOST_MOMENTS // 2
+        # Between two times, as above, unless there is too much of one.
+        between = bisect_left(moments, (moments[most][0],))
+        cut = between if between and len(moments) - between <= MOST_MOMENTS else most
     if cut:
         _, trail.held = history.walk(trail.held or NOTHING_HELD, moments[:cut])
         trail.floor_ms = moments[cut - 1][0]
