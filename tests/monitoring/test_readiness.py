@@ -139,15 +139,18 @@ async def test_what_went_to_another_worker_is_no_longer_shown(
         await until(all_final)
         alone = shown(await first.samples(), *families)
         async with running(Worker(given)) as (second, _):
+            lags = shown(dict.fromkeys(alone, 0), "cx_partition_lag")
 
             async def shared() -> bool:
+                """Each has half, and shows that half alone; nothing is shown twice or by nobody."""
                 one, other = await first.samples(), await second.samples()
                 held = 'cx_assigned_partitions{topic="cx.partials"}'
-                return one.get(held) == 2 and other.get(held) == 2 and one["cx_rebalances_total"] >= 2
+                mine, theirs = shown(one, *families), shown(other, *families)
+                return (
+                    one.get(held) == other.get(held) == 2
+                    and not mine & theirs
+                    and mine < alone
+                    and shown(dict.fromkeys(mine | theirs, 0), "cx_partition_lag") == lags
+                )
 
             await until(shared)
-            mine, theirs = [shown(await each.samples(), *families) for each in (first, second)]
-            assert not mine & theirs
-            assert mine < alone
-            lags = shown(dict.fromkeys(alone, 0), "cx_partition_lag")
-            assert shown(dict.fromkeys(mine | theirs, 0), "cx_partition_lag") == lags
