@@ -145,6 +145,7 @@ def test_the_screen_fits_the_terminal() -> None:
     values = {metric: dict.fromkeys(("5m", "1h", "24h"), value) for metric in ("nps", "csat", "ces")}
     metrics = {json.dumps({"product": str(n)}): {"as_of": "x", "metrics": values} for n in range(50)}
     watch: Any = SimpleNamespace(
+        stack=SimpleNamespace(page_url=""),
         metrics={"{}": {"as_of": "now", "metrics": values}, **metrics},
         alerts=[alert(n, "customer:1[bold]") for n in range(50)],
         verdicts={"applied": 3},
@@ -165,7 +166,8 @@ def test_everyone_has_all_metrics_and_slices_the_headlines() -> None:
 
     values = {metric: {"5m": {"value": 1.5, "n": 3, "interval": None}} for metric in METRICS}
     metrics = {key: {"as_of": "x", "metrics": values} for key in ("{}", '{"region":"south"}')}
-    watch: Any = SimpleNamespace(metrics=metrics, alerts=[], verdicts={}, rate=1.0, lag=0)
+    stack = SimpleNamespace(page_url="http://localhost:8080")
+    watch: Any = SimpleNamespace(metrics=metrics, alerts=[], verdicts={}, rate=1.0, lag=0, stack=stack)
     out = io.StringIO()
     Console(file=out, width=120, height=80).print(screen(watch, 80))
     rows = [line.split("│") for line in out.getvalue().splitlines() if line.count("│") > 3]
