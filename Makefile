@@ -66,7 +66,7 @@ parts:
 	[ -x /usr/bin/redis-server ] || wanted+=' redis-server'; \
 	command -v java >/dev/null || wanted+=' openjdk-17-jre-headless'; \
 	command -v mvn >/dev/null || wanted+=' maven'; \
-	command -v chromium >/dev/null || wanted+=' chromium'; \
+	command -v chromium >/dev/null || wanted+=' chromium fonts-dejavu-core'; \
 	command -v promtool >/dev/null || wanted+=' prometheus'; \
 	command -v prometheus-alertmanager >/dev/null || wanted+=' prometheus-alertmanager'; \
 	if [ -n "$$wanted" ]; then \
