@@ -44,7 +44,7 @@ def versions(deployment: Deployment) -> list[ModelVersion]:
 @pytest.mark.timeout(300)
 def test_churn_is_learned_live_and_over_a_kill(kafka: KafkaServer, tmp_path: Path) -> None:
     """Cohorts of every partition make the versions, killed or replayed; /metrics says how good the newest is."""
-    live = Deployment(kafka.bootstrap, tmp_path, RULES).create()
+    live = Deployment(kafka.bootstrap, tmp_path, RULES, CX_IDLE_AFTER_MS="8000").create()
     events = sorted(
         (event for person in people(PEOPLE, DAYS, SEED, unhappy_leave) for event in person.events),
         key=lambda each: each.time_ms,
@@ -80,7 +80,7 @@ def test_churn_is_learned_live_and_over_a_kill(kafka: KafkaServer, tmp_path: Pat
     holds_from = next(format_ms(to_ms(each.valid_from)) for each in found if each.outcome == "fitted")
     told = sorted(set(live.alerts()))
     assert any(json.loads(each)["time"] > holds_from for each in told)
-    again = Deployment(kafka.bootstrap, tmp_path, RULES, CX_MAX_BATCH_RECORDS="97")
+    again = Deployment(kafka.bootstrap, tmp_path, RULES, CX_IDLE_AFTER_MS="8000", CX_MAX_BATCH_RECORDS="97")
     again.create(keep_inputs=True).run(2)
     assert versions(again) == found
     assert sorted(set(again.alerts())) == told

@@ -41,7 +41,7 @@ def until(ready: Callable[[], Any], what: str, seconds: float = 90) -> Any:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo() -> Iterator[Stack]:
     """The stack of ``make demo``, fed with some hours of customers, with alerts firing."""
     rules = resources.files("stream.cli").joinpath("demo.yml").read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ def demo() -> Iterator[Stack]:
             feeder.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -74,7 +74,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def axe() -> str:
     """axe-core's program."""
     if not AXE.is_file():
