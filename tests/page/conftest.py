@@ -56,7 +56,7 @@ def demo() -> Iterator[Stack]:
                     stack.watch()
                     return bool(feeder.done and api.get("/v1/alerts").json().get("alerts"))
 
-                until(alerts, "no alert fires")
+                until(alerts, "no alert fires", seconds=240)
             yield stack
         finally:
             feeder.stop()

@@ -22,7 +22,7 @@ Look = Callable[..., View]
 VIEWS = ("overview", "journey", "alerts", "customers", "rules")
 ONE_MEGABYTE = 1_000_000
 
-pytestmark = [pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(420)]
 
 
 def first_customer(demo: Stack) -> str:
