@@ -12,7 +12,7 @@ import click
 from schemas.times import format_ms
 from stream.cli.config import load_settings
 from stream.cli.files import look_for, moment_ms, on_disk, progress, summary, tell_refused
-from stream.cli.problems import Problem
+from stream.cli.problems import as_problem
 from stream.cli.shape import Command
 
 if TYPE_CHECKING:
@@ -56,16 +56,10 @@ def compute(
     from stream.compute import compute as run  # noqa: PLC0415
 
     with on_disk(files) as paths, progress(paths, "computing") as advance:
-        try:
+        with as_problem(RuleError, Unreadable, Broken):
             # Nothing here has a thread when processes start: the bar has one, but is shown later.
             start: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
             done = run(Job(paths, settings, now_ms), processes, advance, start=start)
-        except (RuleError, Unreadable, Broken) as error:
-            raise Problem(str(error)) from None
-        except ValueError as error:
-            if str(error).startswith("CX_"):  # a setting that only proves wrong when used
-                raise Problem(str(error)) from None
-            raise
         names = dict(zip(paths, files, strict=True))
         tell_refused(done.refused, names)
     click.echo(summary(done.verdicts, done.reasons, done.others), err=True)

@@ -15,7 +15,7 @@ from stream.cli.config import load_settings
 from stream.cli.erase import erase
 from stream.cli.files import look_for, on_disk, progress, summary, tell_refused
 from stream.cli.moments import MOMENT, Duration
-from stream.cli.problems import Finding, Problem
+from stream.cli.problems import Finding, Problem, as_problem
 from stream.cli.shape import Group
 
 if TYPE_CHECKING:
@@ -146,14 +146,8 @@ def read_customers(
 
     now = round(time.time() * 1000) if now_ms is None else now_ms
     with on_disk(files) as paths, progress(paths, "reading") as advance:
-        try:
+        with as_problem(RuleError, Unreadable):
             base, refused = fold_files(Job(paths, settings, now), as_of_ms, advance)
-        except (RuleError, Unreadable) as error:
-            raise Problem(str(error)) from None
-        except ValueError as error:
-            if str(error).startswith("CX_"):  # a setting that only proves wrong when used
-                raise Problem(str(error)) from None
-            raise
         tell_refused(refused, dict(zip(paths, files, strict=True)))
     click.echo(summary(base.verdicts, base.reasons), err=True)
     if base.left_out:

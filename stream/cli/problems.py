@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Problem(click.ClickException):
@@ -21,3 +25,20 @@ class Finding(Problem):
     """The command did its work and found something wrong: exit code 1."""
 
     exit_code = 1
+
+
+@contextmanager
+def as_problem(*expected: type[Exception]) -> Iterator[None]:
+    """What is expected to go wrong, and settings that only prove wrong when used, end the command in one line.
+
+    Raises:
+        Problem: with the text of the error.
+    """
+    try:
+        yield
+    except expected as error:
+        raise Problem(str(error)) from None
+    except ValueError as error:
+        if str(error).startswith("CX_"):
+            raise Problem(str(error)) from None
+        raise

@@ -13,7 +13,7 @@ from schemas.times import format_ms
 from stream.cli.config import load_settings
 from stream.cli.files import event_files, look_for, moment_ms, on_disk, progress, summary, tell_refused
 from stream.cli.moments import DURATION, MOMENT
-from stream.cli.problems import Problem
+from stream.cli.problems import Problem, as_problem
 from stream.cli.shape import Command
 
 if TYPE_CHECKING:
@@ -146,17 +146,11 @@ def replayed(
     from stream.backtest import replay  # noqa: PLC0415
     from stream.compute import Broken, Job, Unreadable  # noqa: PLC0415
 
-    try:
+    with as_problem(RuleError, Unreadable, Broken):
         job = Job(paths, load_settings(rules=rules), now_ms)
         # Nothing here has a thread when processes start: the bar has one, but is shown later.
         start: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
         return replay(job, processes, advance, book=book, until_ms=until_ms, start=start)
-    except (RuleError, Unreadable, Broken) as error:
-        raise Problem(str(error)) from None
-    except ValueError as error:
-        if str(error).startswith("CX_"):  # a setting that only proves wrong when used
-            raise Problem(str(error)) from None
-        raise
 
 
 def _print_alerts(alerts: Sequence[Claim]) -> None:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from stream.cli.config import load_settings
-from stream.cli.problems import Problem
+from stream.cli.problems import as_problem
 from stream.cli.shape import Command
 
 
@@ -40,12 +40,6 @@ def serve(openapi: bool) -> None:
     from stream.api.serving import run_api  # noqa: PLC0415
     from stream.serving import ListenError  # noqa: PLC0415
 
-    try:
+    with as_problem(RuleError, ListenError):
         code = run_api(settings)
-    except (RuleError, ListenError) as error:
-        raise Problem(str(error)) from None
-    except ValueError as error:
-        if str(error).startswith("CX_"):  # a setting that only proves wrong when used
-            raise Problem(str(error)) from None
-        raise
     sys.exit(code)

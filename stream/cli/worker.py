@@ -7,7 +7,7 @@ import sys
 import click
 
 from stream.cli.config import load_settings
-from stream.cli.problems import Problem
+from stream.cli.problems import as_problem
 from stream.cli.shape import Command
 
 
@@ -33,12 +33,6 @@ def worker() -> None:
     from stream.brokers.admin import LayoutWrong  # noqa: PLC0415
     from stream.serving import ListenError  # noqa: PLC0415
 
-    try:
+    with as_problem(RuleError, LayoutWrong, ListenError):
         code = run_worker(settings)
-    except (RuleError, LayoutWrong, ListenError) as error:
-        raise Problem(str(error)) from None
-    except ValueError as error:
-        if str(error).startswith("CX_"):  # a setting that only proves wrong when used
-            raise Problem(str(error)) from None
-        raise
     sys.exit(code)
