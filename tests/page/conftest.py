@@ -21,7 +21,8 @@ from stream.cli.sending import Sender
 from tests.conftest import without
 
 AXE = Path(__file__).parent / "vendor" / "axe.js"
-EVENTS = 9_000  # three hours of the simulated day: an incident has begun
+# Two hours and a quarter of the simulated day: the first incident's alert fires at 09:27 and resolves at 10:42.
+EVENTS = 7_500
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     # Chromium's own errands: here nobody answers them.
@@ -43,7 +44,7 @@ def until(ready: Callable[[], Any], what: str, seconds: float = 90) -> Any:
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Stack]:
-    """The stack of ``make demo``, fed with some hours of customers, with alerts firing."""
+    """The stack of ``make demo``, fed with some hours of customers, with an alert that goes on firing."""
     rules = resources.files("stream.cli").joinpath("demo.yml").read_text(encoding="utf-8")
     with Stack(rules, page=True) as stack:
         feeder = Feeder(Sender({"bootstrap.servers": stack.bootstrap}), simulated(1, EVENTS), None)
