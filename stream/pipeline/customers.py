@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schemas import Reason
@@ -20,7 +19,6 @@ from stream.customers import (
     was_applied,
 )
 from stream.customers import decode as decode_customer
-from stream.customers import encode as encode_customer
 from stream.customers.ids import IDENTIFIED
 from stream.customers.models import Models
 from stream.intake import Event, Rejection
@@ -36,7 +34,6 @@ from stream.measures import (
 from stream.measures.panes import OK
 from stream.pipeline.changes import (
     DEADLETTER,
-    ERASED,
     FORWARDED,
     LATE,
     TIME_DETAIL,
@@ -51,6 +48,7 @@ from stream.pipeline.forgetting import NOTE, Forgetting
 from stream.pipeline.identities import Identities, from_worker, readdress
 from stream.pipeline.merging import Inlet, SourceRecord, merge
 from stream.pipeline.profiles import PROGRESS_KEY
+from stream.pipeline.roster import Roster
 from stream.pipeline.sampling import Sampler
 from stream.pipeline.watching import Watcher
 
@@ -110,9 +108,9 @@ class CustomersPartition:
     ) -> None:
         self.partition = partition
         self._forgetting = Forgetting(partition, erasures)
-        self._alive = alive
         self._config = config
         self._customers = customers
+        self._roster = Roster(customers, alive)
         self._contributor = Contributor(config.declared, config.customers)
         self._identities = Identities(config, self._contributor)
         self._metrics = frozenset(config.declared.metrics)
@@ -200,8 +198,7 @@ class CustomersPartition:
 
     def late(self, now_ms: int) -> list[bytes]:
         """What to publish on ``cx.examples`` while both topics are idle and it is this late."""
-        _, everyone = self._others({} if self._alive is None else self._alive, {})
-        return self._sampler.tick(now_ms - self._config.panes.lateness_ms, everyone)
+        return self._sampler.tick(now_ms - self._config.panes.lateness_ms, self._roster.everyone)
 
     @property
     def overdue(self) -> bool:
@@ -230,22 +227,21 @@ class CustomersPartition:
         inlets = [inlet for inlet in self._inlets.values() if inlet.fresh or inlet.left or inlet.erased]
         for inlet in inlets:
             inlet.panes.begin()
-        written: dict[bytes, bytes] = {}
         # Where time jumps, as it does from the newest record to the present, very many may be due at once.
-        self._wake(written, changes, None if inlets else AT_ONCE)
+        self._wake(changes, None if inlets else AT_ONCE)
         stopped: list[Decoded] = []
         for events in self._events(inlets, waiting, changes):
-            taken = 0 if stopped else self._fold(events, written, changes)
+            taken = 0 if stopped else self._fold(events, changes)
             stopped += events[taken:]
         for inlet in inlets if stopped else ():
             inlet.left = [each for each in stopped if each[2] is inlet] + inlet.left
         if inlets:
-            self._wake(written, changes)
+            self._wake(changes)
         for inlet in inlets:
-            self._end(inlet, changes)
+            inlet.end(changes)
         if self._watch is not None:
             changes.cells[:0] = self._watch.keep()
-        changes.customers = list(written.items())
+        changes.customers += self._roster.take()
         return changes
 
     def _events(
@@ -323,14 +319,14 @@ class CustomersPartition:
         return events
 
     def _fold(  # noqa: C901, PLR0912, PLR0915 - run per event: calls would cost as much as the work
-        self, events: list[Decoded], written: dict[bytes, bytes], changes: CustomersChanges
+        self, events: list[Decoded], changes: CustomersChanges
     ) -> int:
-        """Fold a chunk; ``written`` is what the batch has made of customers so far.
+        """Fold a chunk.
 
         Returns how many of the events are in; fewer than all where models have to be waited for.
         """
-        alive = self._alive
-        touched: dict[str, Customer] = {} if alive is None else alive
+        roster = self._roster
+        touched, written = roster.touched, roster.written
         stored = self._customers
         config = self._config.customers
         ahead_ms = self._config.panes.max_ahead_ms
@@ -358,8 +354,7 @@ class CustomersPartition:
                     self._refuse(inlet.topic, record, verdict, changes)
                     continue
             if time_ms >= edge_ms:
-                everyone = self._others(touched, written)[1]
-                if not self._sampler.reach(time_ms, everyone, partial(_keep, written), changes.examples):
+                if not self._sampler.reach(time_ms, roster.everyone, roster.keep, changes.examples):
                     taken = at
                     break
                 edge_ms = self._sampler.edge_ms
@@ -419,84 +414,30 @@ class CustomersPartition:
             if counted:
                 panes.seen(offset, time_ms, dims, customer_hash(customer_id))
             if time_ms >= wake_ms:
-                watch.wake(*self._others(touched, written))  # type: ignore[union-attr]
+                watch.wake(roster.at, roster.everyone)  # type: ignore[union-attr]
                 wake_ms = watch.wake_ms  # type: ignore[union-attr]
         if watch is not None:
             changes.took(watch.take())
-        if alive is None:
-            written.update((name.encode(), encode_customer(customer)) for name, customer in touched.items())
+        roster.settle()
         return taken
 
-    def _wake(self, written: dict[bytes, bytes], changes: CustomersChanges, most: int | None = None) -> None:
+    def _wake(self, changes: CustomersChanges, most: int | None = None) -> None:
         """Do what is due without a record: by time that went on, or rules that begin to hold."""
         watch = self._watch
         if watch is None:
             return
-        touched: dict[str, Customer] = {} if self._alive is None else self._alive
-        others = self._others(touched, written)
-        watch.begin(others[0])
+        roster = self._roster
+        watch.begin(roster.at)
         if watch.due:
-            watch.wake(*others, most)
+            watch.wake(roster.at, roster.everyone, most)
         changes.took(watch.take())
-        if self._alive is None:
-            written.update((name.encode(), encode_customer(customer)) for name, customer in touched.items())
-
-    def _others(
-        self, touched: dict[str, Customer], written: dict[bytes, bytes]
-    ) -> tuple[Callable[[bytes], Customer], Callable[[], Iterator[tuple[bytes, bytes | Customer]]]]:
-        """Any customer of the partition, to be changed; and all of them, to be looked at."""
-        stored = self._customers
-
-        def at(name: bytes) -> Customer:
-            customer = touched.get(name.decode())
-            if customer is None:
-                held = written.get(name) or stored.get(name)
-                customer = touched[name.decode()] = Customer() if held is None else decode_customer(held)
-            return customer
-
-        def everyone() -> Iterator[tuple[bytes, bytes | Customer]]:
-            # One by one: of a table on disk that must never be all at once.
-            objects: dict[bytes, bytes | Customer] = {one.encode(): held for one, held in touched.items()}
-            for name, held in stored.items():
-                yield name, objects.get(name) or written.get(name) or held
-            for name in [*written, *(one for one in objects if one not in written)]:
-                if name not in stored:
-                    yield name, objects.get(name) or written[name]
-
-        return at, everyone
+        roster.settle()
 
     def _telling(self, changes: CustomersChanges) -> Telling:
         """What the contributions of this batch have to know; its end has not moved the panes' offsets yet."""
         first, second = (source.offset for source in self.panes.values())
-        return Telling((first, second), changes.unpaired, journal=self._alive is None)
+        return Telling((first, second), changes.unpaired, journal=self._roster.journaled)
 
     def _refuse(self, topic: str, record: SourceRecord, verdict: str, changes: CustomersChanges) -> None:
         changes.deadletters.append(DeadLetter(record, topic, verdict, TIME_DETAIL[verdict]))
         changes.verdicts[topic, LATE if verdict == Reason.TOO_LATE else DEADLETTER] += 1
-
-    def _end(self, inlet: Inlet, changes: CustomersChanges) -> None:
-        changes.verdicts[inlet.topic, APPLIED] += inlet.applied
-        changes.verdicts[inlet.topic, DUPLICATE] += inlet.duplicates
-        changes.misrouted[inlet.topic] += inlet.misrouted
-        if inlet.erased:
-            changes.verdicts[inlet.topic, ERASED] += inlet.erased
-        if inlet.forwarded:
-            changes.verdicts[inlet.topic, FORWARDED] += inlet.forwarded
-        inlet.forwarded = inlet.applied = inlet.duplicates = inlet.misrouted = inlet.erased = 0
-        offset = inlet.left[0][1].offset - 1 if inlet.left else inlet.read
-        changes.done[inlet.topic] = offset
-        done = inlet.panes.end(offset)
-        changes.other_members.update(done.overflow)
-        changes.cells += [(key.encode(), value) for key, value in done.cells]
-        changes.partials += done.partials
-        says = (done.mark.panes_closed, done.mark.newest)
-        if inlet.marked != says:  # else it would be nothing new
-            inlet.marked = says
-            changes.marks.append(done.mark)
-        key, value = done.source
-        changes.sources.append((key.encode(), value))
-        changes.sources += [(key.encode(), None) for key in done.closed]
-
-
-def _keep(written: dict[bytes, bytes], name: bytes, customer: Customer) -> None:
-    written[name] = encode_customer(customer)

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from stream.customers import APPLIED, DUPLICATE
 from stream.intake import Event
+from stream.pipeline.changes import ERASED, FORWARDED
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from stream.measures import SourcePanes
+    from stream.pipeline.changes import CustomersChanges
 
 
 class SourceRecord(Protocol):
@@ -53,6 +56,31 @@ class Inlet:
         again = [each for each in self.left if each[1].offset <= known]
         self.left = self.left[len(again) :]
         return again
+
+    def end(self, changes: CustomersChanges) -> None:
+        """A run is over: tell what came of the records, and hand over what the panes have made of them."""
+        topic = self.topic
+        changes.verdicts[topic, APPLIED] += self.applied
+        changes.verdicts[topic, DUPLICATE] += self.duplicates
+        changes.misrouted[topic] += self.misrouted
+        if self.erased:
+            changes.verdicts[topic, ERASED] += self.erased
+        if self.forwarded:
+            changes.verdicts[topic, FORWARDED] += self.forwarded
+        self.forwarded = self.applied = self.duplicates = self.misrouted = self.erased = 0
+        offset = self.left[0][1].offset - 1 if self.left else self.read
+        changes.done[topic] = offset
+        done = self.panes.end(offset)
+        changes.other_members.update(done.overflow)
+        changes.cells += [(key.encode(), value) for key, value in done.cells]
+        changes.partials += done.partials
+        says = (done.mark.panes_closed, done.mark.newest)
+        if self.marked != says:  # else it would be nothing new
+            self.marked = says
+            changes.marks.append(done.mark)
+        key, value = done.source
+        changes.sources.append((key.encode(), value))
+        changes.sources += [(key.encode(), None) for key in done.closed]
 
 
 Decoded = tuple[Event, SourceRecord, Inlet]
