@@ -1,7 +1,7 @@
 """``cx serve`` as one process: reads at a steady rate, and ingest in batches; on a real Kafka and a real Redis.
 
 Reads come at moments that do not wait for answers, 500 a second over 32 connections, and each is timed from when
-it was due. Ingest is as fast as four connections go, each waiting for the answer to its batch of a hundred. The
+it was due. Ingest is as fast as sixteen connections go, each waiting for the answer to its batch of a hundred. The
 client is this process; it shares the processors with server, Kafka and Redis. So beside the clock there is what
 the server itself took of a processor: it says what one process can do where it has one to itself.
 """
@@ -36,7 +36,7 @@ RATE = 500
 SECONDS = 20
 CONNECTIONS = 32
 BATCH = 100
-SENDERS = 4
+SENDERS = 16
 SLICES = 500
 WINDOWS = ("5m", "1h", "24h", "7d", "30d", "90d")
 READS = (
