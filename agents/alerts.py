@@ -29,7 +29,7 @@ class AlertsAgent:
         self._context = context
         self._table = table
         self._held: dict[int, Lane] = {}
-        self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
+        self.lanes = Lanes(context.app, context.rounds(self.handle), pace_s=PACE_S)
         context.feeds.on_rules.append(self._swap)
 
     async def recovered(self) -> None:

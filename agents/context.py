@@ -9,18 +9,20 @@ from stream import topics
 from stream.alerting.decisions import encode_decisions
 from stream.alerting.events import CONTENT_TYPE, encode_event
 from stream.engine import Outgoing
+from stream.tracing import OFF, Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stream.alerting.claims import Claim, Decision
     from stream.alerting.rules import RuleBook
-    from stream.engine import BatchApp
+    from stream.engine import Batch, BatchApp
     from stream.feeds import Feeds
     from stream.pipeline import PipelineConfig
     from stream.privacy.feed import ErasureFeed
     from stream.serving import ReadModel, Telemetry
     from stream.settings import Settings
+    from stream.tracing import Handler, R
 
 ALERT_HEADERS = [("content-type", CONTENT_TYPE.encode())]
 
@@ -30,7 +32,7 @@ class Context:
     """The worker's app, settings, rules and outlets; ``readmodel`` None where there is no Redis.
 
     ``book`` has the rules the worker started with; ``feeds`` the versions that come after, and the silences.
-    ``erasures`` who must be forgotten; None: nobody is.
+    ``erasures`` who must be forgotten; None: nobody is. ``tracing`` is told what the agents do.
     """
 
     app: BatchApp
@@ -41,6 +43,11 @@ class Context:
     readmodel: ReadModel | None
     feeds: Feeds
     erasures: ErasureFeed | None = None
+    tracing: Tracing = OFF
+
+    def rounds(self, handler: Handler[Batch, R]) -> Handler[Batch, R]:
+        """A handler of batches, traced where traces are wanted."""
+        return self.tracing.rounds(self.settings.app_id, handler)
 
     async def publish(self, topic: str, records: list[Outgoing]) -> None:
         """Publish and wait until the brokers have it all."""
@@ -56,9 +63,13 @@ class Context:
     async def publish_alerts(self, claims: Iterable[Claim]) -> None:
         """Publish claims as alert events, then let the read model and the counters know."""
         events = [(claim, encode_event(claim)) for claim in claims]
+        headers = [
+            *ALERT_HEADERS,
+            *self.tracing.headers(),
+        ]  # of the record: the event is the same on every replay
         await self.publish(
             topics.ALERTS,
-            [Outgoing(claim.fingerprint.encode(), event, ALERT_HEADERS) for claim, event in events],
+            [Outgoing(claim.fingerprint.encode(), event, headers) for claim, event in events],
         )
         for claim, event in events:
             self.telemetry.alert(claim.alert, claim.state)

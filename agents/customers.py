@@ -65,7 +65,7 @@ class CustomersAgent:
         self._idle: set[tuple[str, int]] = set()
         self.profiles = ProfilesAgent(context, customers, panes, self._watermark)
         self.forgetting = Forgetting(context, customers, panes, self._forgotten)
-        self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
+        self.lanes = Lanes(context.app, context.rounds(self.handle), pace_s=PACE_S)
 
     async def recovered(self) -> None:
         """Tables are complete for a new assignment: start from them."""

@@ -47,7 +47,7 @@ class DeliveryAgent:
         self._context = context
         self._table = table
         self._plan = plan
-        self._sender = None if plan is None else Sender(plan)
+        self._sender = None if plan is None else Sender(plan, context.tracing)
         self._started = False
         self._pumps: dict[int, _Pump] = {}
         self.lanes = _Lanes(self)
@@ -71,11 +71,12 @@ class DeliveryAgent:
         pump = await self._pump(partition)
         if pump is None:
             return
-        began, telemetry = monotonic(), self._context.telemetry
+        began, telemetry, tracing = monotonic(), self._context.telemetry, self._context.tracing
         now_ms = round(time() * 1000)
         for batch in batches:
             for record in batch.records:
                 if batch.topic == topics.ALERTS:
+                    tracing.told((partition, record.offset), record)
                     verdict = pump.outbox.take(record.offset, record.timestamp, record.value, now_ms)
                     if verdict is not None:
                         telemetry.delivery_taken(verdict)
@@ -150,7 +151,8 @@ class _Lanes(Lanes):
     """Lanes that take the pumps with them when partitions go."""
 
     def __init__(self, agent: DeliveryAgent) -> None:
-        super().__init__(agent._context.app, agent.handle, pace_s=PACE_S)  # noqa: SLF001 - two halves of one
+        context = agent._context  # noqa: SLF001 - two halves of one
+        super().__init__(context.app, context.rounds(agent.handle), pace_s=PACE_S)
         self._agent = agent
 
     async def quiesce(self) -> None:
@@ -246,7 +248,9 @@ class _Pump:
     async def _send(self, parcel: Parcel) -> None:
         began, key = monotonic(), parcel.target.key
         well = self.outbox.lines[key].trouble is None
-        outcome = await self._sender.send(parcel)
+        outcome = await self._context.tracing.attempt(
+            key, [(self._partition, offset) for offset in parcel.offsets], lambda: self._sender.send(parcel)
+        )
         self.outbox.settle(parcel, outcome, round(time() * 1000))
         telemetry = self._context.telemetry
         telemetry.delivery_seconds(key, monotonic() - began)

@@ -36,7 +36,7 @@ class MetricsAgent:
         self._windows = windows
         self._parts: dict[int, MetricsPartition] = {}
         self._provisional_from = 0.0
-        self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
+        self.lanes = Lanes(context.app, context.rounds(self.handle), pace_s=PACE_S)
         context.feeds.on_rules.append(self._swap)
 
     async def recovered(self) -> None:

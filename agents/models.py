@@ -31,7 +31,7 @@ class ModelsAgent:
         self._context = context
         self._table = table
         self._held: dict[int, ModelsPartition] = {}
-        self.lanes = Lanes(context.app, self.handle, pace_s=PACE_S)
+        self.lanes = Lanes(context.app, context.rounds(self.handle), pace_s=PACE_S)
 
     async def recovered(self) -> None:
         """Tables are complete for a new assignment: start from them."""

@@ -31,6 +31,7 @@ from stream.privacy.feed import REWRITING, ErasureFeed
 from stream.privacy.finding import subject_of
 from stream.serving import Health, OpsServer, Telemetry, read_model
 from stream.serving.models import ModelGauges
+from stream.tracing import OFF, Tracing, start
 from stream.vitals import PROBE_EVERY_S, Vitals
 
 if TYPE_CHECKING:
@@ -54,12 +55,13 @@ class Worker:
     Args:
         settings: of the deployment.
         own_process: nothing else runs in this process.
+        tracing: what is told of rounds and deliveries; whoever gave it stops it.
 
     Raises:
         RuleError, ValueError: rules or settings are wrong, or tables cannot be kept where they are to be.
     """
 
-    def __init__(self, settings: Settings, *, own_process: bool = False) -> None:
+    def __init__(self, settings: Settings, *, own_process: bool = False, tracing: Tracing = OFF) -> None:
         self.settings = settings
         self.telemetry = Telemetry(max_slices=settings.export_slices)
         self.health = Health()
@@ -97,7 +99,7 @@ class Worker:
         self.erasures.on_rewriting.append(self._rewriting)
         self.erasures.on_erased.append(self._forget)
         context = Context(
-            app, settings, config, book, self.telemetry, self.readmodel, self.feeds, self.erasures
+            app, settings, config, book, self.telemetry, self.readmodel, self.feeds, self.erasures, tracing
         )
         self.customers = CustomersAgent(
             context,
@@ -337,8 +339,12 @@ def run_worker(settings: Settings) -> int:
     Raises:
         RuleError, LayoutWrong, ListenError, ValueError: as ``Worker``; nothing was started.
     """
+    tracing = start("cx-worker")
 
     async def main() -> int:
-        return await Worker(settings, own_process=True).run()
+        return await Worker(settings, own_process=True, tracing=tracing).run()
 
-    return asyncio.run(main())
+    try:
+        return asyncio.run(main())
+    finally:
+        tracing.stop()

@@ -16,6 +16,7 @@ from stream.api import adapters, alerts, customers, events, health, metrics, pro
 from stream.api.guard import Guard
 from stream.api.parts import READ, Parts, known_query
 from stream.api.shapes import ItemError, Problem
+from stream.tracing import OFF, Tracing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,13 +27,13 @@ PAGE: Final = Path(__file__).with_name("page")
 _UPLOADS: Final = frozenset({"/v1/rules/backtest"})
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, tracing: Tracing = OFF) -> FastAPI:
     """The app of a deployment; it connects to Kafka and Redis when it is started.
 
     Raises:
         RuleError, ValueError: rules or settings are wrong; the message names the setting.
     """
-    parts = Parts(settings)
+    parts = Parts(settings, tracing)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -68,6 +69,8 @@ def routed(lifespan: Any = None) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
+        # FastAPI's own spans and logs hold paths, and what did not fit: ids of customers. Ours: stream.tracing.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     problems.install(app)
     for room in (metrics, alerts, silences, customers, rules, events, adapters, stream, health):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from stream.api.problems import Failed
+from stream.tracing import OFF, Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,9 +69,17 @@ class Outbox:
         config: of a confluent-kafka client; see ``stream.brokers.security.confluent_config``.
         telemetry: told how many records are on their way.
         most: records on their way at most.
+        tracing: the context of the request goes along as headers of its records.
     """
 
-    def __init__(self, config: Mapping[str, Any], telemetry: ApiTelemetry, most: int = MOST_INFLIGHT) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        telemetry: ApiTelemetry,
+        most: int = MOST_INFLIGHT,
+        tracing: Tracing = OFF,
+    ) -> None:
+        self._tracing = tracing
         self._config = dict(config)
         self._telemetry = telemetry
         self._most = most
@@ -126,7 +135,7 @@ class Outbox:
         return {name: len(topic.partitions) for name, topic in found.topics.items()}
 
     def _produce(self, records: Sequence[Outgoing], batch: _Batch) -> None:
-        produce = self._producer.produce
+        produce, context = self._producer.produce, self._tracing.headers()
         for number, record in enumerate(records):
             try:
                 produce(
@@ -134,7 +143,7 @@ class Outbox:
                     record.value,
                     record.key,
                     on_delivery=batch.delivered,
-                    headers=list(record.headers) or None,
+                    headers=[*record.headers, *context] or None,
                 )
             except (BufferError, KafkaException) as error:
                 code = KafkaError._QUEUE_FULL if isinstance(error, BufferError) else error.args[0].code()  # noqa: SLF001

@@ -25,6 +25,7 @@ from stream.deployment import load_book, pipeline_config
 from stream.privacy.pseudonyms import pseudonyms_of
 from stream.serving.connect import tls
 from stream.serving.reader import Reader
+from stream.tracing import OFF, Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -38,12 +39,13 @@ class Parts:
 
     Args:
         settings: of the deployment.
+        tracing: whose context goes with what is published.
 
     Raises:
         RuleError, ValueError: rules or settings are wrong; the message names the setting.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tracing: Tracing = OFF) -> None:
         self.settings = settings
         keys = settings.api_keys.get_secret_value() if settings.api_keys is not None else ""
         self.keys = Keys(keys) if keys.strip() else None
@@ -61,7 +63,7 @@ class Parts:
         self.adapters = _adapters(settings)
         self.adapter_secrets = _adapter_secrets(settings)
         self.live = Live(settings, self.telemetry)
-        self.outbox = Outbox(confluent_config(settings), self.telemetry)
+        self.outbox = Outbox(confluent_config(settings), self.telemetry, tracing=tracing)
         self.cache = Cache()
         self.streams = 0
 

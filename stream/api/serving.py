@@ -17,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from stream.api.app import create_app
 from stream.api.problems import Failed
 from stream.serving import ListenError
+from stream.tracing import OFF, Tracing, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,15 +119,15 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server_of(settings: Settings) -> uvicorn.Server:
+def server_of(settings: Settings, tracing: Tracing = OFF) -> uvicorn.Server:
     """The server of a deployment, not yet listening.
 
     Raises:
         RuleError, ValueError: rules or settings are wrong; the message names the setting.
     """
-    app = create_app(settings)
+    app = create_app(settings, tracing)
     config = uvicorn.Config(
-        app,
+        tracing.served(app),
         http=PatientProtocol,
         ws="none",
         loop="asyncio",
@@ -172,7 +173,15 @@ def run_api(settings: Settings) -> int:
     Raises:
         RuleError, ListenError, ValueError: nothing was started.
     """
-    server = server_of(settings)
+    tracing = start("cx-serve")
+    try:
+        return _run(settings, tracing)
+    finally:
+        tracing.stop()
+
+
+def _run(settings: Settings, tracing: Tracing) -> int:
+    server = server_of(settings, tracing)
     listening = listen(settings.api_host, settings.api_port)
     port = listening.getsockname()[1]
     host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host

@@ -16,6 +16,7 @@ from stream.delivery.addresses import AddressRefused, GuardedResolver, permitted
 from stream.delivery.model import Kind
 from stream.delivery.records import Outcome
 from stream.delivery.secrets import NotGiven, header_text
+from stream.tracing import OFF, Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,8 @@ _AGENT: Final = "cx-pulse (+https://github.com/cx-pulse/cx-pulse)"
 class Poster:
     """Posts bodies to targets. ``start`` and ``stop`` it in the loop that it is used in."""
 
-    def __init__(self, plan: DeliveryPlan) -> None:
+    def __init__(self, plan: DeliveryPlan, tracing: Tracing = OFF) -> None:
+        self._tracing = tracing
         self._allowed = plan.allowed
         self._contexts: dict[Http, ssl.SSLContext] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -63,7 +65,7 @@ class Poster:
         """
         if self._session is None:
             raise RuntimeError("start comes before post")
-        sent = {**headers, **self._credentials(target.http)}
+        sent = {**headers, **self._tracing.context(), **self._credentials(target.http)}
         try:
             self._look(url)
             async with self._session.post(

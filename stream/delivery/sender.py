@@ -16,6 +16,7 @@ from stream.delivery.push import PATH, alertmanager
 from stream.delivery.records import Outcome
 from stream.delivery.secrets import NotGiven, signing_secrets, url_of
 from stream.delivery.signing import signed_headers
+from stream.tracing import OFF, Tracing
 
 if TYPE_CHECKING:
     from stream.delivery.line import Parcel
@@ -27,8 +28,8 @@ _log = logging.getLogger(__name__)
 class Sender:
     """Sends parcels to their targets."""
 
-    def __init__(self, plan: DeliveryPlan) -> None:
-        self._poster = Poster(plan)
+    def __init__(self, plan: DeliveryPlan, tracing: Tracing = OFF) -> None:
+        self._poster = Poster(plan, tracing)
         self._mailer = Mailer(plan)
 
     async def start(self) -> None:

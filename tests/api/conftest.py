@@ -21,6 +21,7 @@ from stream.brokers.child import Child
 from stream.brokers.embedded import EmbeddedKafka
 from stream.settings import Settings
 from stream.topics import layout
+from stream.tracing import OFF, Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,8 +40,8 @@ def bearer(secret: str) -> dict[str, str]:
 class Server:
     """``cx serve`` in a thread; ``client`` speaks to it, with the key of its headers."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.server = server_of(settings)
+    def __init__(self, settings: Settings, tracing: Tracing = OFF) -> None:
+        self.server = server_of(settings, tracing)
         self._socket = listen("127.0.0.1", 0)
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
