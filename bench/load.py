@@ -25,17 +25,17 @@ CHANNELS = ("web", "app", "chat", "phone")
 
 
 def events(
-    n: int, seed: int = 1, *, start_ms: int = START_MS, step_ms: int = 10
+    n: int, seed: int = 1, *, start_ms: int = START_MS, step_ms: float = 10, customers: int = BASE_CUSTOMERS
 ) -> Iterator[tuple[str, bytes]]:
-    """(customer id, JSON of about 300 bytes), half replies, half purchases, customers uniformly at random."""
+    """(customer id, JSON of about 300 bytes), purchases and replies in turn, customers uniformly at random."""
     rng = random.Random(seed)
     encode = msgspec.json.encode
     for i in range(n):
-        customer = f"customer-{rng.randrange(BASE_CUSTOMERS):08d}"
+        customer = f"customer-{rng.randrange(customers):08d}"
         event: dict[str, Any] = {
             "event_id": f"{seed:04d}-{i:012d}",
             "customer_id": customer,
-            "occurred_at": start_ms + i * step_ms,
+            "occurred_at": start_ms + int(i * step_ms),
             "segment": rng.choice(SEGMENTS),
             "stage": "engage",
             "touchpoint": rng.choice(TOUCHPOINTS),

@@ -23,7 +23,7 @@ from tests.conftest import in_thread
 from tests.e2e.records import consumer_of, read, value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
 PARTITIONS = 4
@@ -52,13 +52,19 @@ def until(what: str, condition: Callable[[], Any], within: float = 60.0) -> Any:
 
 
 class WorkerProcess:
-    """One ``cx worker``; its standard error goes to a file."""
+    """One ``cx worker``; its standard error goes to a file. ``program`` is what is run as ``cx``."""
 
-    def __init__(self, env: dict[str, str], folder: Path, name: str = "worker") -> None:
+    def __init__(
+        self,
+        env: dict[str, str],
+        folder: Path,
+        name: str = "worker",
+        program: Sequence[str] = (sys.executable, str(MAIN)),
+    ) -> None:
         self.log_path = folder / f"{name}-{uuid.uuid4().hex[:6]}.log"
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("CX_", "E2E_"))}
         self.process = Child(
-            [sys.executable, str(MAIN), "worker"],
+            [*program, "worker"],
             cwd=folder,
             log=self.log_path,
             env={**clean, **SETTINGS, **env},

@@ -11,9 +11,8 @@ import pytest
 
 from schemas import CustomerProfile
 from stream import topics
-from stream.customers import Customer, decode, stamp_of
 from stream.customers.profile import moment
-from stream.serving.reader import BlockingReader
+from tests.e2e.equality import Tables, alerts_in, customers_in, newest_in, told
 from tests.e2e.harness import Deployment, until
 from tests.e2e.records import ToSend, send, value
 from tests.e2e.traffic import POLICY, RULES, traffic
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stream.brokers.kafka import KafkaServer
+    from stream.customers import Customer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -37,69 +37,27 @@ class World:
     def __init__(self, kafka: KafkaServer, redis: RedisProcess, folder: Path) -> None:
         self.redis = redis
         self.deployment = Deployment(kafka.bootstrap, folder, RULES, CX_REDIS_URL=redis.url, **EVERY).create()
-        self._records: Iterator[ToSend] = traffic(4)
+        self._traffic: Iterator[ToSend] = traffic(4)
 
     def send(self, number: int) -> None:
         """Some more of the traffic."""
-        send(self.deployment.bootstrap, islice(self._records, number))
+        send(self.deployment.bootstrap, islice(self._traffic, number))
+
+    def _records(self, topic: str) -> list[tuple[str, bytes]]:
+        return [((each.key() or b"").decode(), value(each)) for each in self.deployment.read(topic)]
 
     def customers(self) -> dict[str, Customer]:
         """The table, as its changelog says."""
-        held: dict[str, bytes] = {}
-        for message in self.deployment.read(self.deployment.changelog(topics.CUSTOMERS_TABLE)):
-            key, state = (message.key() or b"").decode(), value(message)
-            if key not in held or stamp_of(state) >= stamp_of(held[key]):
-                held[key] = state
-        found = {key: decode(state) for key, state in held.items()}
-        return {key: customer for key, customer in found.items() if customer.events}
+        return customers_in(self._records(self.deployment.changelog(topics.CUSTOMERS_TABLE)))
 
     def newest(self, topic: str) -> dict[str, dict[str, Any]]:
         """The newest value of each key of a compacted topic, by its moment."""
-        found: dict[str, dict[str, Any]] = {}
-        for message in self.deployment.read(topic):
-            key, each = (message.key() or b"").decode(), json.loads(value(message))
-            version = (each["as_of"], each.get("final", False))
-            if key not in found or version >= (found[key]["as_of"], found[key].get("final", False)):
-                found[key] = each
-        return found
+        return newest_in(self._records(topic))
 
     def differences(self) -> list[str]:
         """What Redis says otherwise than tables and topics; empty where it says the same."""
-        with self.redis.client() as client:
-            held = {
-                key.decode(): json.loads(each) for key, each in client.hgetall(topics.REDIS_CUSTOMERS).items()
-            }  # type: ignore[union-attr]
-            orders = list(client.scan_iter(f"{topics.REDIS_AT_RISK}:*"))
-            order = dict(pair for key in orders for pair in client.zrange(key, 0, -1, withscores=True))  # type: ignore[union-attr]
-        wrong = [
-            f"profiles: {key}"
-            for key, each in self.customers().items()
-            if told(held.pop(key, None)) != (each.events, each.replies, moment(each.last_ms), each.purchases)
-        ]
-        wrong += [f"stranger: {key}" for key in held]
-        wrong += [f"order: {key!r}" for key, risk in order.items() if risk < 0]
-        reader = BlockingReader(self.redis.url)
-        metrics = reader.metrics()
-        wrong += [
-            f"metrics: {key}"
-            for key, each in self.newest(topics.METRICS).items()
-            if metrics.get(key, {}).get("as_of", "") < each["as_of"] or "metrics" not in metrics[key]
-        ]
-        firing = {
-            key
-            for key, each in self.alerts().items()
-            if each["data"]["state"] not in {"resolved", "withdrawn"}
-        }
-        wrong += [f"alert: {key}" for key in firing ^ set(reader.active_alerts())]
-        reader.close()
-        return wrong
-
-    def alerts(self) -> dict[str, dict[str, Any]]:
-        """The newest event of each alert."""
-        return {
-            (message.key() or b"").decode(): json.loads(value(message))
-            for message in self.deployment.read(topics.ALERTS)
-        }
+        alerts = alerts_in(self._records(topics.ALERTS))
+        return Tables(self.customers(), self.newest(topics.METRICS), alerts).differences(self.redis.url)
 
     def equal(self, within: float = WITHIN_S) -> None:
         """Wait until Redis says what the tables say."""
@@ -113,13 +71,6 @@ class World:
             until("Redis equals the tables", look, within)
         except AssertionError as error:
             raise AssertionError(f"{error}: {len(found[-1])}: {found[-1][:10]}") from None
-
-
-def told(profile: dict[str, Any] | None) -> tuple[Any, ...] | None:
-    """What of a profile the events alone decide."""
-    if profile is None:
-        return None
-    return profile["events"], profile["replies"], profile["last_event"], profile["purchases"]
 
 
 @pytest.fixture
