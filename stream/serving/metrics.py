@@ -20,7 +20,7 @@ from stream.serving.business import BusinessMetrics
 from stream.serving.levels import LEVELS, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
 
@@ -50,22 +50,21 @@ class Verdict(StrEnum):
     ERASED = "erased"
 
 
-class _WithoutCreated:
-    """The registry without prometheus_client's ``_created`` series, which only OpenMetrics defines."""
+class _One:
+    """A family to render, without prometheus_client's ``_created`` series, which only OpenMetrics defines."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, family: Metric) -> None:
+        family.samples = [s for s in family.samples if not s.name.endswith("_created")]
+        self._family = family
 
     def collect(self) -> Iterable[Metric]:
-        for family in self._registry.collect():
-            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
-            yield family
+        return (self._family,)
 
 
 class Telemetry:
     """The worker's metrics, in a registry of its own; any number may live in one process.
 
-    Methods may be called from the event loop only; ``text`` may run in another thread meanwhile.
+    Methods may be called from the event loop only; ``parts`` may run in another thread meanwhile.
     """
 
     def __init__(self, *, max_slices: int = 1_000) -> None:
@@ -219,14 +218,16 @@ class Telemetry:
             except Exception:  # noqa: BLE001 - one broken gauge must not cost the scrape
                 _log.exception("a metrics hook failed")
 
-    def text(self) -> bytes:
-        """The exposition text as it stands; safe in another thread."""
-        return generate_latest(_WithoutCreated(self.registry)) + self.business.text()
+    def parts(self) -> Iterator[bytes]:
+        """The exposition text as it stands, in many small pieces, some empty; safe in another thread."""
+        for family in self.registry.collect():
+            yield generate_latest(_One(family))
+        yield from self.business.parts()
 
     def render(self) -> bytes:
-        """`refresh`, then `text`: what ``/metrics`` answers, in `CONTENT_TYPE`."""
+        """`refresh`, then all `parts`: what ``/metrics`` answers, in `CONTENT_TYPE`."""
         self.refresh()
-        return self.text()
+        return b"".join(self.parts())
 
     # -- the families ----------------------------------------------------------------------------------
 

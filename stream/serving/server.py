@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from stream.serving.metrics import Telemetry
 
 _NO_STORE = {"Cache-Control": "no-store"}
+#: How long rendering goes on at a time, and rests, seconds.
+_WORK_S = 0.001
+_REST_S = 0.0005
 
 
 class ListenError(OSError):
@@ -24,8 +28,8 @@ class ListenError(OSError):
 class OpsServer:
     """Serves one worker's telemetry and health.
 
-    ``port`` 0 asks for any free one; `port` says which after `start`. Rendering happens in a thread, so a
-    large scrape does not hold up the stream.
+    ``port`` 0 asks for any free one; `port` says which after `start`. Rendering happens in a thread that rests
+    often, and the answer is written piece by piece, so a large scrape does not hold up the stream.
     """
 
     def __init__(self, host: str, port: int, telemetry: Telemetry, health: Health) -> None:
@@ -65,10 +69,31 @@ class OpsServer:
         if runner is not None:
             await runner.cleanup()
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
         self._telemetry.refresh()
-        body = await asyncio.to_thread(self._telemetry.text)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE, **_NO_STORE})
+        parts = await asyncio.to_thread(self._rendered)
+        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE, **_NO_STORE})
+        response.content_length = sum(map(len, parts))
+        await response.prepare(request)
+        for part in parts:
+            await response.write(part)
+        await response.write_eof()
+        return response
+
+    def _rendered(self) -> list[bytes]:
+        """All pieces, by a thread that rests: one that goes on has the loop wait 5 ms at each of its calls.
+
+        That is the interpreter's switch interval; reading from a socket is such a call, so is every select.
+        """
+        parts: list[bytes] = []
+        until = monotonic() + _WORK_S
+        for part in self._telemetry.parts():
+            if part:
+                parts.append(part)
+            if monotonic() > until:
+                sleep(_REST_S)
+                until = monotonic() + _WORK_S
+        return parts
 
     async def _live(self, _request: web.Request) -> web.Response:
         return web.json_response({"live": True}, headers=_NO_STORE)

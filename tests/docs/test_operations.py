@@ -41,7 +41,7 @@ def labelled() -> dict[str, set[str]]:
     }
     values: SliceValues = {"nps": {"1h": Value()}}
     telemetry.values(0, "{}", values)
-    for line in telemetry.text().decode().splitlines():
+    for line in telemetry.render().decode().splitlines():
         name, _, labels = line.partition("{")
         found.setdefault(name, set(re.findall(r"(\w+)=", labels)))
     return found

@@ -44,7 +44,7 @@ def exported() -> dict[str, set[str]]:
                 found[name] = labels | {"le"} if name.endswith("_bucket") else labels
     values: SliceValues = {"nps": {"1h": _Value()}}
     telemetry.values(0, "{}", values)
-    for line in telemetry.text().decode().splitlines():
+    for line in telemetry.render().decode().splitlines():
         if not line.startswith("#"):
             name, _, labels_text = line.partition("{")
             found.setdefault(name.split(" ")[0], set(re.findall(r"(\w+)=", labels_text)))

@@ -224,7 +224,7 @@ def test_different_slices_have_different_labels(one: dict[str, str], two: dict[s
     telemetry = Telemetry()
     for key in keys:
         telemetry.values(0, key, {"nps": {"1h": Figure(1, 2, None)}})
-    text = telemetry.business.text().decode()
+    text = b"".join(telemetry.business.parts()).decode()
     values = [line for line in text.split("\n") if line.startswith("cx_metric_value{")]
     assert len(values) == len({*labels})
 
