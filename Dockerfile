@@ -5,13 +5,13 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never 
 RUN pip install --no-cache-dir "uv>=0.5" && python -m venv /opt/cx-pulse
 # Dependencies first: they change less often than the code.
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN uv sync --frozen --no-default-groups --no-install-project
+RUN uv sync --frozen --no-default-groups --extra otel --no-install-project
 COPY schemas schemas
 COPY stream stream
 COPY agents agents
 # The page's libraries, by their pinned digests: nothing is fetched at run time.
 RUN /opt/cx-pulse/bin/python -m stream.api.vendor
-RUN uv sync --frozen --no-default-groups --no-editable
+RUN uv sync --frozen --no-default-groups --extra otel --no-editable
 
 FROM python:3.11.11-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home cx

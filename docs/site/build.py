@@ -42,7 +42,7 @@ SECTIONS: Final[dict[str, list[str]]] = {
     "Customers": ["customers", "signals", "churn", "identity", "privacy"],
     "Metrics": ["metrics/README", "metrics/*", "compute", "explanation"],
     "Run it": [
-        *("operations", "production", "doctor", "dashboards", "read-model", "scale"),
+        *("operations", "production", "doctor", "dashboards", "tracing", "read-model", "scale"),
         *("runbooks/README", "runbooks/*"),
     ],
     "Connect": ["api", "ingest", "adapters", "client", "page"],

@@ -85,6 +85,7 @@ class Facts:
     book_problem: str | None = None
     delivery_problem: str | None = None
     adapters_problem: str | None = None
+    traces_problem: str | None = None
     open_files: int | None = None
     packages: Sequence[Package] = ()
 

@@ -21,6 +21,7 @@ from stream.doctor.facts import Facts, Package, RedisState
 from stream.doctor.look_broker import look_at_broker
 from stream.serving import connect
 from stream.topics import REDIS_METRICS
+from stream.tracing import problem as traces_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,7 +44,7 @@ def look(
     Args:
         settings: None where they are refused.
         problem: why they are.
-        environ: the environment; of it only names that begin with ``CX_`` are kept.
+        environ: the environment; of it only names that begin with ``CX_`` are kept, and what is wrong with traces.
         say: told what is looked at, for people who wait.
     """
     found: dict[str, Any] = {
@@ -51,6 +52,7 @@ def look(
         "environ": {name: "" for name in environ if name.startswith("CX_")},
         "settings": settings,
         "settings_problem": problem,
+        "traces_problem": traces_problem(environ),
         "open_files": _open_files(),
         "packages": _packages(),
     }

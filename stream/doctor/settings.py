@@ -84,6 +84,12 @@ def adapters_wrong(facts: Facts) -> Iterator[Found]:
         yield Level.ERROR, facts.adapters_problem, "docs/adapters.md has the form of a mapping"
 
 
+def traces_wanting(facts: Facts) -> Iterator[Found]:
+    """OpenTelemetry's variables ask for traces, and there are none."""
+    if facts.traces_problem is not None:
+        yield Level.WARNING, f"there are no traces: {facts.traces_problem}", "docs/tracing.md"
+
+
 def package_untried(facts: Facts) -> Iterator[Found]:
     """A version of Faust or aiokafka that the engine was not made for: it reaches into both."""
     for package in facts.packages:
@@ -190,6 +196,7 @@ def _near(host: str) -> bool:
 CHECKS: Final = (
     settings_wrong,
     setting_unknown,
+    traces_wanting,
     package_untried,
     rules_wrong,
     rules_doubtful,

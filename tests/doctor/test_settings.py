@@ -14,7 +14,7 @@ from stream.cli.problems import Problem
 from stream.deployment import load_book
 from stream.doctor import Facts, Finding, Level, examine
 from stream.doctor.facts import Package
-from stream.doctor.look import REACHED_INTO, _files, _open_files, _packages
+from stream.doctor.look import REACHED_INTO, _files, _open_files, _packages, look
 from stream.settings import Settings
 
 NOW = round(time.time() * 1000)
@@ -57,6 +57,17 @@ def test_setting_unknown() -> None:
     """A slip of the pen is told with what was meant."""
     assert "CX_BROKERS?" in found("setting-unknown", environ={"CX_BROKER": ""}).cure
     silent("setting-unknown", environ={"CX_BROKERS": ""})
+
+
+def test_traces_wanting() -> None:
+    """Traces that are asked for and cannot be had are told with the variable that stands in the way."""
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://tempo:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    facts = look(None, "", environ)
+    assert (
+        "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
+        in found("traces-wanting", traces_problem=facts.traces_problem).what
+    )
+    silent("traces-wanting", traces_problem=look(None, "", {}).traces_problem)
 
 
 def test_package_untried() -> None:
