@@ -65,7 +65,7 @@ class Value:
 def test_every_metric_is_on_the_page_and_no_other() -> None:
     """What /metrics exports and what the page lists are the same, with kind and labels."""
     listed = {code(row[0])[0]: row[1:3] for row in rows(section(PAGE, "Metrics"))}
-    exported = dict(EXPORTED.findall(of_a_worker().text().decode()))
+    exported = dict(EXPORTED.findall(of_a_worker().render().decode()))
     assert {name: kind for name, (kind, _) in listed.items()} == exported
     labels = labelled()
     for name, (_, shown) in listed.items():

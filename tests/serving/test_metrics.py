@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.serving import Telemetry, Verdict
 from stream.serving.business import slice_label
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 
 @dataclass(frozen=True)
@@ -227,6 +232,105 @@ def test_different_slices_have_different_labels(one: dict[str, str], two: dict[s
     text = b"".join(telemetry.business.parts()).decode()
     values = [line for line in text.split("\n") if line.startswith("cx_metric_value{")]
     assert len(values) == len({*labels})
+
+
+numbers = st.floats(allow_infinity=False, allow_subnormal=True)
+figures = st.builds(
+    Figure,
+    st.none() | numbers,
+    st.integers(0, 2**53),
+    st.none() | st.tuples(numbers, numbers),
+    *(st.none() | st.builds(Gap, numbers) for _ in range(3)),
+)
+#: Names as nobody should choose them: with quotes, backslashes, line ends, and what templates use inside.
+wild = st.text(st.sampled_from('a"\\\n\r\0\1#%bs{},= é漢\U0001f600'), max_size=6) | st.text(max_size=6)
+windows_of = st.dictionaries(wild.map(lambda name: name.replace("\0", "")), figures, min_size=1, max_size=3)
+metrics_of = st.dictionaries(st.sampled_from(["nps", "csat", "100%b"]), windows_of, min_size=1, max_size=3)
+members_of = st.dictionaries(st.sampled_from(["segment", "stage"]), wild, max_size=2)
+slice_keys = members_of.map(lambda its: json.dumps(its, sort_keys=True))
+contents = st.dictionaries(slice_keys, metrics_of, max_size=4)
+
+
+def by_client(slices: dict[str, dict[str, dict[str, Figure]]]) -> bytes:
+    """The same values, told to prometheus_client."""
+    registry = CollectorRegistry()
+    names = ("metric", "window", "slice")
+    value_of = Gauge("cx_metric_value", "v", names, registry=registry)
+    n_of = Gauge("cx_metric_replies", "n", names, registry=registry)
+    lower = Gauge("cx_metric_interval_lower", "l", names, registry=registry)
+    upper = Gauge("cx_metric_interval_upper", "u", names, registry=registry)
+    gap = Gauge("cx_metric_gap", "g", (*names, "line"), registry=registry)
+    omitted = Gauge("cx_metric_slices_omitted", "o", registry=registry)
+    omitted.set(0)
+    for key, metrics in slices.items():
+        for metric, windows in metrics.items():
+            for window, each in windows.items():
+                labels = (metric, window, slice_label(key))
+                if each.value is not None:
+                    value_of.labels(*labels).set(each.value)
+                n_of.labels(*labels).set(each.n)
+                if each.interval is not None:
+                    lower.labels(*labels).set(each.interval[0])
+                    upper.labels(*labels).set(each.interval[1])
+                for line in ("goal", "baseline", "benchmark"):
+                    if (held := getattr(each, line)) is not None:
+                        gap.labels(*labels, line).set(held.gap)
+    return generate_latest(registry)
+
+
+class Parsed:
+    """A text read back by prometheus_client's parser, to be rendered by it again; without the help texts."""
+
+    def __init__(self, text: bytes) -> None:
+        self._families = list(text_string_to_metric_families(text.decode()))
+        for family in self._families:
+            family.documentation = ""
+
+    def collect(self) -> list[Metric]:
+        """The families."""
+        return self._families
+
+
+@settings(max_examples=50)
+@given(contents)
+def test_the_text_says_what_prometheus_client_would(slices: dict[str, dict[str, dict[str, Figure]]]) -> None:
+    """Same families, types, series in the same order, labels and figures to the last bit, whatever names are."""
+    telemetry = Telemetry()
+    for key, values in slices.items():
+        telemetry.values(0, key, {metric: dict(windows) for metric, windows in values.items()})
+    ours = b"".join(telemetry.business.parts())
+    assert generate_latest(Parsed(ours)) == generate_latest(Parsed(by_client(slices)))
+
+
+def test_slices_with_other_windows_do_not_mix() -> None:
+    """What is there of each value decides its series, however many slices there are and whatever they share."""
+    full, bare = Figure(1.5, 2, (0.25, 2.75)), Figure(None, 3, None)
+    slices = {
+        json.dumps({"product": str(number)}): {
+            "nps": {"1h": full if number % 2 else bare, "24h": full if number % 3 else bare},
+            "csat": dict.fromkeys(("1h", "7d")[: 1 + number % 2], full),
+        }
+        for number in range(600)  # more than are put together at once
+    }
+    telemetry = Telemetry(max_slices=2_000)
+    for key, values in slices.items():
+        telemetry.values(0, key, values)
+    ours = b"".join(telemetry.business.parts())
+    assert generate_latest(Parsed(ours)) == generate_latest(Parsed(by_client(slices)))
+
+
+def test_what_is_no_finite_number_is_nan() -> None:
+    """As on cx.metrics, where JSON has none; the other figures stay in their places."""
+    telemetry = Telemetry()
+    telemetry.values(0, "{}", {"nps": {"1h": Figure(float("inf"), 2, (float("-inf"), 1.5))}})
+    names = '{metric="nps",window="1h",slice="all"}'
+    lines = b"".join(telemetry.business.parts()).decode().splitlines()
+    assert [line for line in lines if names in line] == [
+        f"cx_metric_value{names} NaN",
+        f"cx_metric_replies{names} 2",
+        f"cx_metric_interval_lower{names} NaN",
+        f"cx_metric_interval_upper{names} 1.5",
+    ]
 
 
 def test_hooks_run_before_a_scrape_and_a_broken_one_spoils_nothing() -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from time import process_time, thread_time
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
+from bench.scrape import SLICES, scrapes, values_of
 from stream.serving import Health, ListenError, OpsServer, Telemetry
-from tests.serving.test_metrics import Figure
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 
 @asynccontextmanager
@@ -111,43 +110,23 @@ async def test_a_taken_port_is_one_clear_error() -> None:
     await blocker.wait_closed()
 
 
-async def test_five_thousand_slices_are_scraped_quickly_and_the_loop_goes_on() -> None:
-    """A scrape of which a tenth is new takes less than 150 ms, and nothing else waits long for it.
+async def test_five_thousand_slices_all_new_are_scraped_quickly_and_the_loop_goes_on() -> None:
+    """A scrape of which all is new takes less than 150 ms, and the loop's own work waits for it less than 20.
 
-    Both in time of a processor: how busy the machine is with other things is no matter here.
+    The first in time of a processor, as the machine may be busy with other things. The wait cannot be: it is
+    mostly for the interpreter. Work that makes many calls to the system is what a thread can hold up longest.
     """
-    telemetry = Telemetry(max_slices=5_000)
-    value = Figure(1.25, 7, (0.5, 2.5))
-    values = {name: dict.fromkeys(("5m", "1h", "24h", "7d"), value) for name in ("nps", "csat")}
-    keys = [json.dumps({"product": str(number)}) for number in range(5_000)]
-    for key in keys:
-        telemetry.values(0, key, values)
-    server = OpsServer("127.0.0.1", 0, telemetry, Health())
-    await server.start()
-    held: list[float] = []
+    telemetry = Telemetry(max_slices=SLICES)
+    keys = [json.dumps({"product": str(number)}) for number in range(SLICES)]
+    values = [values_of(number, 2) for number in range(SLICES)]
 
-    async def other_work() -> None:
-        while True:
-            before = thread_time()
-            await asyncio.sleep(0)
-            held.append(thread_time() - before)
-            await asyncio.sleep(0.001)
+    def fresh() -> Iterator[None]:
+        for _ in range(6):
+            for key, its in zip(keys, values, strict=True):
+                telemetry.values(0, key, its)
+            yield
 
-    working = asyncio.create_task(other_work())
-    took = []
-    for _ in range(4):  # the first renders all of them
-        for key in keys[::10]:
-            telemetry.values(0, key, values)
-        # Another process asks, as Prometheus is one: reading 12 MB here would be the loop's own work.
-        curl = await asyncio.create_subprocess_exec(
-            "curl", "-s", "-o", "/dev/null", "-w", "%{size_download}",
-            f"http://127.0.0.1:{server.port}/metrics", stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        began = process_time()
-        size, _ = await curl.communicate()
-        assert int(size) > 10_000_000
-        took.append(process_time() - began)
-    working.cancel()
-    await server.stop()
-    assert min(took) < 0.150
-    assert max(held) < 0.100
+    took = await scrapes(telemetry, fresh())
+    assert min(size for *_, size in took) > 10_000_000
+    assert min(cpu for cpu, *_ in took) < 0.150
+    assert min(waited for _, _, waited, _ in took) < 0.020
