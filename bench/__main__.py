@@ -18,7 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench import alarms, api, backtest, compute, latency, load, measures, profiles, rules, scale, timers
+from bench import (
+    alarms,
+    api,
+    backtest,
+    compute,
+    latency,
+    load,
+    measures,
+    profiles,
+    rules,
+    scale,
+    scrape,
+    timers,
+)
 from bench.counts import COUNTS, CUSTOMERS, TOPIC, decode_count, decode_customer
 from bench.value import measure as measure_value
 from stream import topics
@@ -203,6 +216,7 @@ ALONE: dict[str, Callable[[], Any]] = {
     "rules": rules.measure,
     "timers": timers.measure,
     "profiles": profiles.measure,
+    "scrape": scrape.measure,
     "value": measure_value,
 }
 

@@ -24,7 +24,7 @@ SLICES = 5_000
 WINDOWS = ("5m", "1h", "24h", "7d")
 ROUNDS = 7
 #: The loop's own work meanwhile: this many reads and writes every millisecond, as sockets would have them.
-CALLS = 10
+CALLS = 30
 EVERY_S = 0.001
 
 

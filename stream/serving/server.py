@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _NO_STORE = {"Cache-Control": "no-store"}
 #: How long rendering goes on at a time, and rests, seconds.
-_WORK_S = 0.001
+_WORK_S = 0.002
 _REST_S = 0.0005
 
 
