@@ -76,8 +76,13 @@ def test_every_choice_of_a_dashboard_has_values(demo: tuple[Stack, Prometheus]) 
             if variable["type"] != "query":
                 continue
             inner, _, label = variable["definition"].removeprefix("label_values(")[:-1].rpartition(", ")
-            found = prometheus.query(f"count by ({label}) ({filled(board, inner, '10s')})")
-            assert variable["current"]["value"] in {each["metric"][label] for each in found}
+            query = f"count by ({label}) ({filled(board, inner, '10s')})"
+            wanted = variable["current"]["value"]
+
+            def choices(query: str = query, label: str = label) -> set[str]:
+                return {each["metric"][label] for each in prometheus.query(query)}
+
+            until(f"{wanted} among the choices", lambda: wanted in choices(), 45)  # noqa: B023 - called at once
 
 
 def test_the_ops_alerts_are_healthy_and_quiet(demo: tuple[Stack, Prometheus]) -> None:
