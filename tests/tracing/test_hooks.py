@@ -6,7 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
@@ -14,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
+from stream.api.app import routed
 from stream.delivery.records import Outcome
 from stream.tracing import OFF
 from stream.tracing.otel import MOST_LINKS, MOST_TOLD, Otel, links_of
@@ -273,6 +276,19 @@ async def test_faults_of_the_server_are_errors(spans: Spans, status: int | None,
     assert span.attributes.get("error.type") == error
     assert (span.status.status_code is StatusCode.ERROR) == (error is not None)
     assert span.name == "_OTHER /v1/customers/{customer}"  # a method of a client's own making is no name
+
+
+async def test_frameworks_add_no_spans_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a provider of someone else's, FastAPI would put paths into spans: of our API there are none."""
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", provider)
+    for app, spans in ((FastAPI(), True), (routed(), False)):
+        kept.clear()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+            assert (await client.get("/v1/customers")).status_code in {401, 404}
+        assert bool(kept.get_finished_spans()) is spans
 
 
 async def test_event_streams_do_not_keep_a_span_open(spans: Spans) -> None:
