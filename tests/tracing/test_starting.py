@@ -18,6 +18,7 @@ from stream.cli.logs import LineFormatter
 from stream.tracing import OFF, problem, start, starting
 from stream.tracing.otel import Otel
 from stream.tracing.sending import Seldom, named, resource_of
+from tests.docs.pages import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,3 +195,10 @@ def test_tokens_in_an_endpoint_are_not_logged(endpoint: str, caplog: pytest.LogC
     exporter.export([span])
     assert caplog.records
     assert "hush-hush" not in caplog.text
+
+
+def test_the_image_has_the_extra() -> None:
+    """Who runs the image needs nothing but the variable."""
+    synced = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if "uv sync" in line]
+    assert synced
+    assert all("--extra otel" in line for line in synced)
