@@ -4,8 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench docs kafka wheel parts clean
 
-# Tests on the real Kafka go one after another in one process, all others beside them.
-JOBS ?= 2
+# More than there are processors: most tests wait for real parts. Each process has a Kafka and a Redis of its own.
+JOBS ?= 4
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
@@ -34,7 +34,7 @@ demo: setup ## a live demo with nothing but Python: ARGS="--events 20000 --seed 
 
 test: setup parts ## every test, on a real Kafka and a real Redis: ARGS="-k panes"
 	@seed=$${PYTHONHASHSEED:-$$RANDOM}; echo "PYTHONHASHSEED=$$seed: the order of sets, the same in all processes" >&2; \
-	PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: setup ## lint, format, types, direction of imports
 	$(BIN)/ruff check .
