@@ -9,6 +9,7 @@ import click
 
 from schemas.times import format_ms
 from stream.customers.churn import REASONS
+from stream.customers.known import MOST_COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,8 +70,8 @@ def lines(known: dict[str, Any]) -> list[tuple[str, str]]:
     signals = known["signals"]
     found = [("as of", known["as_of"])]
     found += [("also", alias) for alias in known.get("aliases", ())]
-    if known["segment"]:
-        found.append(("segment", known["segment"]))
+    found += [(name, known[name]) for name in ("segment", "stage", "channel", "region") if known[name]]
+    found += [("attribute", f"{name} {value}") for name, value in known["attributes"].items()]
     first, last = known["first_event"], known["last_event"]
     found.append(
         ("events", f"{_count(signals['events'], 'event')}, {_replies(signals)}, from {first} to {last}")
@@ -78,13 +79,17 @@ def lines(known: dict[str, Any]) -> list[tuple[str, str]]:
     rhythm = signals["mean_gap_days"]
     said = "own rhythm not known yet" if rhythm is None else f"one active day in {rhythm:.1f}"
     found.append(("activity", f"{signals['activity_rate']:.2g} events a day, {said}, {_ago(signals)}"))
+    found += _visited(known["touchpoints"])
     found += [
-        ("score", f"{metric} {held['score']:g} at {held['at']} ({held['place']:g} of 100)")
+        ("score", f"{metric} {held['score']:g} at {held['at']} ({held['place']:g} of 100{_trend(held)})")
         for metric, held in known["scores"].items()
     ]
     counted = [f"{signals[f'{what}_tickets']} {what}" for what in ("open", "opened", "resolved", "reopened")]
     found.append(("tickets", ", ".join(counted)))
     found += [("", f"{each['ref']} open since {each['newest']}") for each in known["tickets"] if each["open"]]
+    found += _promised(known)
+    if known["waits"]:
+        found.append(("waits", f"{known['waits']} in queues, {known['mean_wait_seconds']:.0f} s on average"))
     found += _bought(known)
     found.append(("churn", f"{100 * known['churn_probability']:.0f}%, {_churn_by(known)}"))
     found += [
@@ -97,6 +102,43 @@ def lines(known: dict[str, Any]) -> list[tuple[str, str]]:
     found += [("alerted", f"{rule} at {at}") for rule, at in known["alerts_last_fired"].items()]
     found += [("contacted", at) for at in known["contacted"]]
     return found
+
+
+def _visited(touchpoints: dict[str, Any]) -> list[tuple[str, str]]:
+    """The touchpoints, the latest visited first; what is beyond those that are kept by name comes last."""
+    order = sorted(touchpoints.items(), key=lambda each: (each[0] != "", each[1]["last"]), reverse=True)
+    return [
+        (
+            "touchpoint",
+            f"{name or '(others)'}: {_visits(held['events'])}, the newest in the hour from {held['last']}",
+        )
+        for name, held in order
+    ]
+
+
+def _visits(n: int) -> str:
+    return f"{n} events or more" if n == MOST_COUNTED else _count(n, "event")
+
+
+def _trend(held: dict[str, Any]) -> str:
+    """The newest place against the mean of the one or two before it."""
+    if held["trend"] is None:
+        return ""
+    by = round(held["trend"], 1)
+    return f"; {abs(by):g} {'above' if by > 0 else 'below'} those before" if by else "; as those before"
+
+
+def _promised(known: dict[str, Any]) -> list[tuple[str, str]]:
+    if not (known["promises"] or known["promises_kept"] or known["promises_broken"]):
+        return []
+    counted = (
+        f"{len(known['promises'])} open, {known['promises_kept']} kept, {known['promises_broken']} broken"
+    )
+    waiting = [
+        ("", f"{each['ref']} open, {'due ' + each['due'] if each['due'] else 'without a deadline'}")
+        for each in known["promises"]
+    ]
+    return [("promises", counted), *waiting]
 
 
 def _churn_by(known: dict[str, Any]) -> str:

@@ -30,7 +30,8 @@ MAX_SCORES: Final = 3
 _LONGEST: Final = 64
 _COUNT_BITS: Final = 12
 _HOUR_S: Final = 3600
-_COUNT_MAX: Final = 2**_COUNT_BITS - 1
+#: Events of a touchpoint are counted up to this many.
+MOST_COUNTED: Final = 2**_COUNT_BITS - 1
 _SCORE: Final = Struct(">IH")
 _pack: Final = _SCORE.pack
 _SCORE_BYTES: Final = _SCORE.size
@@ -116,8 +117,8 @@ def note(known: Known, e: Happening, time_ms: int, max_touchpoints: int) -> None
         if held is None:
             places[where] = hour << _COUNT_BITS | 1
         else:
-            count = held & _COUNT_MAX
-            if count < _COUNT_MAX:
+            count = held & MOST_COUNTED
+            if count < MOST_COUNTED:
                 held += 1
                 count += 1
             places[where] = held if hour <= held >> _COUNT_BITS else hour << _COUNT_BITS | count
@@ -191,7 +192,7 @@ def add_touchpoint(known: Known, where: str, packed: int, most: int) -> None:
     if where not in places and len(places) - (OTHER in places) >= most:
         where = OTHER
     held = places.get(where, 0)
-    count = min((held & _COUNT_MAX) + (packed & _COUNT_MAX), _COUNT_MAX)
+    count = min((held & MOST_COUNTED) + (packed & MOST_COUNTED), MOST_COUNTED)
     places[where] = max(held, packed) >> _COUNT_BITS << _COUNT_BITS | count
 
 
@@ -236,7 +237,7 @@ def places_of(known: Known, metric: str) -> Iterator[int]:
 
 def touched(held: int) -> tuple[int, int]:
     """Count and newest hour, in epoch milliseconds, of a packed touchpoint."""
-    return held & _COUNT_MAX, (held >> _COUNT_BITS) * _HOUR_S * 1000
+    return held & MOST_COUNTED, (held >> _COUNT_BITS) * _HOUR_S * 1000
 
 
 def open_promises(known: Known) -> list[tuple[str, int | None]]:

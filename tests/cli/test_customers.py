@@ -364,6 +364,56 @@ def test_a_profile_is_shown_in_words_and_as_json(run: Cx, keep: Callable[..., No
     assert known["due"] == [{"at": "2026-01-22T08:00:00Z", "ref": "T-1"}]
 
 
+def touch(number: int, days: float, kind: str, **more: Any) -> Event:
+    """A touchpoint of any customer."""
+    return Event(
+        event_id=f"e{number}", customer_id="c", time_ms=START + round(days * DAY), kind=kind, **more
+    )  # fmt: skip
+
+
+def test_touchpoints_trends_promises_and_waits_are_said_in_words(run: Cx, keep: Callable[..., None]) -> None:
+    """What the JSON has is in the words too: the latest touchpoint first, and what is beyond the cap last."""
+    places = (("nps", 9.0), ("nps", 8.0), ("nps", 4.0), ("csat", 5.0), ("csat", 5.0))
+    replies = [
+        Event(event_id=f"r{number}", customer_id="c", time_ms=START + number * DAY, metric=metric, score=score,
+              scale=(0.0, 10.0))
+        for number, (metric, score) in enumerate(places)
+    ]  # fmt: skip
+    eve = state(
+        touch(1, 0, "session_started", touchpoint="web", stage="engage", channel="app", region="it"),
+        touch(2, 2.5, "session_started", touchpoint="desk"),
+        touch(3, 1, "session_started", touchpoint="web"),
+        touch(4, 1, "promise_made", ref="P-1", due_ms=START + 2 * DAY),
+        touch(5, 1.5, "promise_kept", ref="P-1"),
+        touch(6, 2, "promise_made", ref="P-2", due_ms=START + 3 * DAY),
+        touch(7, 2, "promise_made", ref="P-3"),
+        *replies,
+    )
+    eve.known.attributes = {"tier": (START // 1000, "gold")}
+    eve.known.touchpoints |= {"": 4095 + (START // 3_600_000 + 99 << 12)}
+    eve.known.waits, eve.known.waited_ms = 3, 286_000
+    keep(("eve", eve))
+    done = run("show", "eve", "--as-of", "2026-01-22T08:00:00Z")
+    assert done.returncode == 0, done.stderr
+    said = [(line[2:12].strip(), line[14:]) for line in done.stdout.splitlines()[1:]]
+    headings = ("stage", "channel", "region", "attribute", "touchpoint", "score", "promises", "", "waits")
+    assert [each for each in said if each[0] in headings][:13] == [
+        ("stage", "engage"),
+        ("channel", "app"),
+        ("region", "it"),
+        ("attribute", "tier gold"),
+        ("touchpoint", "desk: 1 event, the newest in the hour from 2026-01-14T20:00:00Z"),
+        ("touchpoint", "web: 2 events, the newest in the hour from 2026-01-13T08:00:00Z"),
+        ("touchpoint", "(others): 4095 events or more, the newest in the hour from 2026-01-16T11:00:00Z"),
+        ("score", "csat 5 at 2026-01-16T08:00:00Z (50 of 100; as those before)"),
+        ("score", "nps 4 at 2026-01-14T08:00:00Z (40 of 100; 45 below those before)"),
+        ("promises", "2 open, 1 kept, 1 broken"),
+        ("", "P-2 open, due 2026-01-15T08:00:00Z"),
+        ("", "P-3 open, without a deadline"),
+        ("waits", "3 in queues, 95 s on average"),
+    ]
+
+
 def test_the_newest_state_counts_and_a_deleted_one_does_not(run: Cx, keep: Callable[..., None]) -> None:
     """Newest is what has seen the most, whichever came last; nothing known ends with 1 and names nobody."""
     keep(("ada", ADA), ("ada", state(purchase(1, 0, 20.0))), ("bob", BOB), ("bob", None))
