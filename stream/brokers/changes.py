@@ -122,18 +122,24 @@ class ChangeRefused(RuntimeError):  # noqa: N818 - reads as what happened
     """The broker does not make a change; names the topic and says what the broker said."""
 
 
-def apply(config: Mapping[str, Any], changes: Sequence[Change]) -> None:
+def apply(
+    config: Mapping[str, Any],
+    changes: Sequence[Change],
+    made: Callable[[int], None] = lambda _: None,
+) -> None:
     """Make the changes of kind ``alter`` and ``grow``; the other settings of a topic stay as they are.
 
     Args:
         config: of a confluent-kafka client (aiokafka's would reset what is not named).
         changes: of `propose`.
+        made: told how many it has dealt with.
 
     Raises:
         ChangeRefused: the broker refuses one; those before it are made.
     """
     client = AdminClient({**config, "log_level": 0})
-    for change in changes:
+    for number, change in enumerate(changes):
+        made(number)
         each = change.difference
         futures: dict[Any, Future[Any]] = {}
         if change.do is Do.GROW:

@@ -15,6 +15,7 @@ from stream.cli.asking import ask, read
 from stream.cli.config import load_settings
 from stream.cli.moments import columns
 from stream.cli.problems import Finding
+from stream.cli.progress import progress
 from stream.cli.shape import Group
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def list_(rules: tuple[str, ...], everything: bool, as_json: bool, limit: int) -
     from stream.accounts.words import headline  # noqa: PLC0415 - slow to import
 
     now = int(time.time() * 1000)
-    found = accounts(ask(load_settings(), read(load_settings(), topics.ALERTS)))
+    held = ask(load_settings(), read(load_settings(), topics.ALERTS))
+    with progress("putting alerts together"):
+        found = accounts(held)
     singles = sum(each.of_customer and each.firing for each in found)
     chosen = [
         each
@@ -100,7 +103,8 @@ def explain(what: str, everything: bool, as_json: bool) -> None:
     now = int(time.time() * 1000)
     is_mark = _FINGERPRINT.fullmatch(what) is not None
     found = ask(settings, read(settings, *_TOPICS, wanted=_wanted(what, is_mark=is_mark)))
-    mine = [each for each in accounts(found) if what == (each.fingerprint if is_mark else each.alert)]
+    with progress("putting alerts together"):
+        mine = [each for each in accounts(found) if what == (each.fingerprint if is_mark else each.alert)]
     kept, versions, note = _rules(settings, newest(found[topics.RULES]))
     at_ms = max((each.as_of_ms for each in mine), default=now)
     name = mine[0].alert if mine else what

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stream.accounts.records import Found
 from stream.cli.problems import Problem
+from stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
@@ -33,7 +34,8 @@ def ask(settings: Settings, question: Coroutine[Any, Any, _T]) -> _T:
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the one line below says it better
     try:
-        return asyncio.run(question)
+        with progress(f"waiting for Kafka at {settings.brokers}"):
+            return asyncio.run(question)
     except BrokerAway as error:
         raise Problem(f"{error} (CX_BROKERS={settings.brokers})") from None
     except KafkaError as error:
@@ -75,6 +77,7 @@ async def records(
     *names: str,
     only: Callable[[int], Iterable[int]] = range,
     since_ms: int | None = None,
+    doing: str = "",
 ) -> AsyncGenerator[list[Any]]:
     """As ``read``, but aiokafka's own records, headers and all, as they come; nothing is kept.
 
@@ -83,6 +86,7 @@ async def records(
         names: Topics.
         only: Of the number of a topic's partitions, which of them are read.
         since_ms: Records older than this may be left out, where the broker can find the place.
+        doing: What is done meanwhile, in words, where it is more than reading.
 
     Raises:
         BrokerAway, KafkaError, TimeoutError: for ``ask``.
@@ -111,8 +115,12 @@ async def records(
             for source, place in places.items():
                 if place is not None:  # the embedded broker never finds one
                     consumer.seek(source, place.offset)
-        while chunk := await _next(consumer, ends):
-            yield chunk
+        begins = {source: await consumer.position(source) for source in sources}
+        left = sum(ends[source] - begin for source, begin in begins.items())
+        with progress(doing or f"reading {' and '.join(names)}", left) as step:
+            while chunk := await _next(consumer, ends):
+                yield chunk
+                step.at(sum([await consumer.position(source) - begin for source, begin in begins.items()]))
     finally:
         await consumer.stop()
 

@@ -11,8 +11,9 @@ import click
 
 from schemas.times import format_ms
 from stream.cli.config import load_settings
-from stream.cli.files import look_for, moment_ms, on_disk, progress, summary, tell_refused
+from stream.cli.files import look_for, moment_ms, on_disk, size, summary, tell_refused
 from stream.cli.problems import as_problem
+from stream.cli.progress import progress
 from stream.cli.shape import Command
 
 if TYPE_CHECKING:
@@ -55,13 +56,11 @@ def compute(
     from stream.compute import Broken, Job, Unreadable  # noqa: PLC0415
     from stream.compute import compute as run  # noqa: PLC0415
 
-    with on_disk(files) as paths, progress(paths, "computing") as advance:
-        with as_problem(RuleError, Unreadable, Broken):
-            # Nothing here has a thread when processes start: the bar has one, but is shown later.
-            start: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
-            done = run(Job(paths, settings, now_ms), processes, advance, start=start)
-        names = dict(zip(paths, files, strict=True))
-        tell_refused(done.refused, names)
+    with on_disk(files) as paths, as_problem(RuleError, Unreadable, Broken):
+        start: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
+        with progress("computing", size(paths), forks=True) as step:
+            done = run(Job(paths, settings, now_ms), processes, step.at, start=start)
+        tell_refused(done.refused, dict(zip(paths, files, strict=True)))
     click.echo(summary(done.verdicts, done.reasons, done.others), err=True)
     if as_json:
         for record in done.metrics:

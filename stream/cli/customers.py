@@ -13,9 +13,10 @@ import click
 from stream.cli.asking import ask, read
 from stream.cli.config import load_settings
 from stream.cli.erase import erase
-from stream.cli.files import look_for, on_disk, progress, summary, tell_refused
+from stream.cli.files import look_for, on_disk, size, summary, tell_refused
 from stream.cli.moments import MOMENT, Duration
 from stream.cli.problems import Finding, Problem, as_problem
+from stream.cli.progress import progress
 from stream.cli.shape import Group
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ def rank(
     config = _config(settings, horizon_ms, currency)
     if fit:
         config = _fitted(config, found.values(), at_ms)
-    _tell(order(found.items(), at_ms, config), at_ms, top, as_json=as_json)
+    with progress("ranking"):
+        ranking = order(found.items(), at_ms, config)
+    _tell(ranking, at_ms, top, as_json=as_json)
 
 
 def read_customers(
@@ -145,9 +148,9 @@ def read_customers(
     from stream.compute.folding import fold_files  # noqa: PLC0415
 
     now = round(time.time() * 1000) if now_ms is None else now_ms
-    with on_disk(files) as paths, progress(paths, "reading") as advance:
-        with as_problem(RuleError, Unreadable):
-            base, refused = fold_files(Job(paths, settings, now), as_of_ms, advance)
+    with on_disk(files) as paths:
+        with as_problem(RuleError, Unreadable), progress("reading", size(paths)) as step:
+            base, refused = fold_files(Job(paths, settings, now), as_of_ms, step.at)
         tell_refused(refused, dict(zip(paths, files, strict=True)))
     click.echo(summary(base.verdicts, base.reasons), err=True)
     if base.left_out:
@@ -162,7 +165,9 @@ def _fitted(config: CustomerConfig, found: Iterable[Customer], at_ms: int) -> Cu
     from stream.customers.models import config_with  # noqa: PLC0415
     from stream.pipeline.fits import fit_customers  # noqa: PLC0415
 
-    for version in fit_customers(list(found), at_ms, config.currency):
+    with progress("fitting"):
+        versions = fit_customers(list(found), at_ms, config.currency)
+    for version in versions:
         click.echo(f"cx: {in_one_line(version)}", err=True)
         config = config_with(config, version.name, version.parameters)
     return config
@@ -184,11 +189,11 @@ def top(top: int, as_of_ms: int | None, horizon_ms: int, currency: str | None, a
     table = _Table()
     table.read(settings)
     at_ms = _present(as_of_ms)
-    ranking = order(
-        ((key.decode(), _customer(value)) for key, value in table.held.items()),
-        at_ms,
-        _in_force(settings, at_ms, horizon_ms, currency),
-    )
+    config = _in_force(settings, at_ms, horizon_ms, currency)
+    with progress("ranking"):
+        ranking = order(
+            ((key.decode(), _customer(value)) for key, value in table.held.items()), at_ms, config
+        )
     _tell(ranking, at_ms, top, as_json=as_json)
 
 

@@ -13,11 +13,13 @@ from stream.cli.asking import ask
 from stream.cli.config import load_settings
 from stream.cli.moments import columns, in_words
 from stream.cli.problems import Finding, Problem
+from stream.cli.progress import progress
 from stream.cli.shape import Group
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stream.cli.progress import Step
     from stream.delivery.model import DeliveryPlan, Route
     from stream.delivery.records import Outcome
 
@@ -131,7 +133,9 @@ def test(file: Path, receivers: tuple[str, ...], everyone: bool, as_json: bool) 
     import asyncio  # noqa: PLC0415
 
     failed = 0
-    for key, outcome in asyncio.run(_tried(plan, wanted)):
+    with progress("sending", sum(len(plan.receivers[name]) for name in wanted)) as step:
+        tried = asyncio.run(_tried(plan, wanted, step))
+    for key, outcome in tried:
         failed += outcome.kind != "delivered"
         if as_json:
             said = {"target": key, "outcome": outcome.kind, "why": outcome.why, "detail": outcome.detail}
@@ -321,7 +325,7 @@ def _label(text: str) -> tuple[str, str]:
     return name, value
 
 
-async def _tried(plan: DeliveryPlan, wanted: list[str]) -> list[tuple[str, Outcome]]:
+async def _tried(plan: DeliveryPlan, wanted: list[str], step: Step) -> list[tuple[str, Outcome]]:
     import time  # noqa: PLC0415
 
     from stream.delivery.line import Parcel  # noqa: PLC0415
@@ -332,11 +336,12 @@ async def _tried(plan: DeliveryPlan, wanted: list[str]) -> list[tuple[str, Outco
     sender = Sender(plan)
     await sender.start()
     try:
-        return [
-            (target.key, await sender.send(Parcel(target, (0,), (sample(now_ms),), now_ms)))
-            for name in wanted
-            for target in plan.receivers[name]
-        ]
+        found: list[tuple[str, Outcome]] = []
+        for target in (target for name in wanted for target in plan.receivers[name]):
+            step.show(f"sending to {target.key}", len(found), step.total)
+            outcome = await sender.send(Parcel(target, (0,), (sample(now_ms),), now_ms))
+            found.append((target.key, outcome))
+        return found
     finally:
         await sender.stop()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 
 import click
 
 from stream.cli.config import load_settings
 from stream.cli.problems import Finding as Found
 from stream.cli.problems import Problem
+from stream.cli.progress import progress
 from stream.cli.shape import Command
 
 
@@ -31,7 +31,7 @@ def doctor(as_json: bool, list_checks: bool) -> None:
     Nothing is changed, and no record, id or secret is shown. Exit code 1 where there is an error or a warning;
     notes are only worth knowing.
     """
-    from stream.doctor import CHECKS, Level, examine, look  # noqa: PLC0415 - slow to import
+    from stream.doctor import CHECKS, PARTS, Level, examine, look  # noqa: PLC0415 - slow to import
 
     if list_checks:
         for name, check in CHECKS.items():
@@ -43,8 +43,12 @@ def doctor(as_json: bool, list_checks: bool) -> None:
         settings = load_settings(False)
     except Problem as error:
         problem = error.message
-    found = examine(look(settings, problem, os.environ, _say))
-    _say("")
+    with progress("looking at settings", len(PARTS)) as step:
+
+        def say(number: int, part: str) -> None:
+            step.show(f"looking at {part}", number, len(PARTS))
+
+        found = examine(look(settings, problem, os.environ, say))
     if as_json:
         click.echo(
             json.dumps(
@@ -68,9 +72,3 @@ def doctor(as_json: bool, list_checks: bool) -> None:
             else f"one of {len(CHECKS)} checks found something"
         )
     click.echo(f"{len(CHECKS)} checks, nothing wrong", err=True)
-
-
-def _say(what: str) -> None:
-    """Whoever waits at a terminal sees for what."""
-    if sys.stderr.isatty():
-        click.echo(f"\r\x1b[Klooking at {what} ..." if what else "\r\x1b[K", nl=False, err=True)

@@ -10,6 +10,7 @@ import click
 
 from stream.cli.config import load_settings
 from stream.cli.problems import Finding, Problem
+from stream.cli.progress import progress
 from stream.cli.shape import Command
 
 if TYPE_CHECKING:
@@ -75,13 +76,17 @@ def _run(settings: Settings, ids: list[str], *, rewrite: bool, wait: bool) -> Er
     from stream.privacy.fingerprints import KeyUnknown  # noqa: PLC0415
 
     try:
-        if not rewrite:
-            return erasing.erase(settings, ids)
-        return erasing.rewrite(
-            settings, ids, _books(settings), wait=wait, say=lambda text: click.echo(f"cx: {text}", err=True)
-        )
+        books = _books(settings) if rewrite else []
+        with progress("erasing") as step:
+            if not rewrite:
+                return erasing.erase(settings, ids, watch=step.show)
+            return erasing.rewrite(settings, ids, books, wait=wait, say=_say, watch=step.show)
     except (Refused, KeyUnknown) as error:
         raise Problem(str(error)) from None
+
+
+def _say(text: str) -> None:
+    click.echo(f"cx: {text}", err=True)
 
 
 def _ids(given: tuple[str, ...]) -> list[str]:

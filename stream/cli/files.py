@@ -1,26 +1,24 @@
-"""What commands over files of events have in common: finding them, how far they are, and what was not taken."""
+"""What commands over files of events have in common: finding them, and what was not taken."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
 import sys
-import time
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING
 
 import click
 from pydantic_core import PydanticCustomError
 
 from schemas.times import parse, to_ms
 from stream.cli.problems import Problem
+from stream.cli.progress import progress
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-_BAR_AFTER_S: Final = 2.0
 
 
 def event_files(command: Callable[..., None]) -> Callable[..., None]:
@@ -80,6 +78,11 @@ def summary(verdicts: Counter[str], reasons: Mapping[str, int], others: Iterable
     return "\n".join([f"{total}, {dead}, {verdicts['late']} too late", *more])
 
 
+def size(files: Iterable[Path]) -> int:
+    """Bytes of all files together."""
+    return sum(file.stat().st_size for file in files)
+
+
 @contextlib.contextmanager
 def on_disk(files: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
     """The files, with standard input in a temporary one: every process reads it from its beginning."""
@@ -88,31 +91,14 @@ def on_disk(files: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
         for file in files:
             if str(file) == "-":
                 spool = held.enter_context(NamedTemporaryFile(prefix="cx-"))
-                shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
-                spool.flush()
+                _copy_input(spool)
                 paths.append(Path(spool.name))
             else:
                 paths.append(file)
         yield tuple(paths)
 
 
-@contextlib.contextmanager
-def progress(files: Sequence[Path], doing: str) -> Iterator[Callable[[int], None]]:
-    """A bar over the bytes of all files, on a terminal's stderr and not for what is done at once."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only where somebody watches
-    from rich.progress import Progress  # noqa: PLC0415
-
-    began = time.monotonic()
-    with contextlib.ExitStack() as shown:
-        bar = Progress(console=Console(stderr=True), transient=True)
-        task = bar.add_task(doing, total=sum(file.stat().st_size for file in files))
-
-        def advance(read: int) -> None:
-            if not bar.live.is_started and time.monotonic() - began >= _BAR_AFTER_S:
-                shown.enter_context(bar)
-            bar.update(task, completed=read)
-
-        yield advance
+def _copy_input(spool: IO[bytes]) -> None:
+    with progress("reading standard input", hidden=sys.stdin.isatty()):
+        shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
+    spool.flush()

@@ -16,7 +16,7 @@ from stream.cli.asking import records
 from stream.cli.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from stream.settings import Settings
 
@@ -116,12 +116,10 @@ async def gather(settings: Settings, since_ms: int | None = None) -> Letters:
         Problem: the topic is missing.
     """
     letters = Letters()
-    with _busy("reading dead letters") as advance:
-        async with contextlib.aclosing(records(settings, topics.DEADLETTERS, since_ms=since_ms)) as chunks:
-            async for chunk in chunks:
-                for record in chunk:
-                    letters.take(record)
-                advance(len(chunk))
+    async with contextlib.aclosing(records(settings, topics.DEADLETTERS, since_ms=since_ms)) as chunks:
+        async for chunk in chunks:
+            for record in chunk:
+                letters.take(record)
     return letters
 
 
@@ -137,13 +135,11 @@ async def find(settings: Settings, place: Place) -> tuple[Letters, Any]:
     def same(partitions: int) -> Iterable[int]:  # a letter keeps its partition
         return range(place.partition, min(place.partition + 1, partitions))
 
-    with _busy("reading dead letters") as advance:
-        async with contextlib.aclosing(records(settings, topics.DEADLETTERS, only=same)) as chunks:
-            async for chunk in chunks:
-                for record in chunk:
-                    if letters.take(record) == place and found is None:
-                        found = record
-                advance(len(chunk))
+    async with contextlib.aclosing(records(settings, topics.DEADLETTERS, only=same)) as chunks:
+        async for chunk in chunks:
+            for record in chunk:
+                if letters.take(record) == place and found is None:
+                    found = record
     return letters, found
 
 
@@ -172,36 +168,34 @@ async def redrive(settings: Settings, wanted: Iterable[Letter]) -> tuple[int, Co
         raise Problem(f"{', '.join(missing)}: no such topic; create what is missing with: cx topics create")
     sender = Sender({**confluent_config(settings), "message.max.bytes": _LARGEST})
     letters = Letters()
-    with _busy("sending again") as advance:
-        async with contextlib.aclosing(records(settings, topics.DEADLETTERS)) as chunks:
-            async for chunk in chunks:
-                taken: list[tuple[int, Letter]] = []
-                for record in chunk:
-                    place = letters.take(record)
-                    letter = None if place is None else left.pop(place, None)
-                    if letter is None:
-                        continue
-                    why = sender.put(
-                        letter.place.topic,
-                        record.key,
-                        record.value,
-                        headers=[*own_headers(record.headers), _again(letter)],
-                        # Where the customer's other records are, whatever partitioner the producer has.
-                        partition=letter.place.partition
-                        if letter.place.partition < there[letter.place.topic]
-                        else None,
-                        then=_noting(taken, record.partition, letter),
-                    )
-                    if why is not None:
-                        refused[why] += 1
-                sender.flush()
-                for partition, letter in taken:
-                    sender.put(topics.DEADLETTERS, None, b"", headers=_note(letter), partition=partition)
-                sender.flush()
-                sent += len(taken)
-                advance(len(taken))
-                if not left:
-                    break
+    async with contextlib.aclosing(records(settings, topics.DEADLETTERS, doing="sending again")) as chunks:
+        async for chunk in chunks:
+            taken: list[tuple[int, Letter]] = []
+            for record in chunk:
+                place = letters.take(record)
+                letter = None if place is None else left.pop(place, None)
+                if letter is None:
+                    continue
+                why = sender.put(
+                    letter.place.topic,
+                    record.key,
+                    record.value,
+                    headers=[*own_headers(record.headers), _again(letter)],
+                    # Where the customer's other records are, whatever partitioner the producer has.
+                    partition=letter.place.partition
+                    if letter.place.partition < there[letter.place.topic]
+                    else None,
+                    then=_noting(taken, record.partition, letter),
+                )
+                if why is not None:
+                    refused[why] += 1
+            sender.flush()
+            for partition, letter in taken:
+                sender.put(topics.DEADLETTERS, None, b"", headers=_note(letter), partition=partition)
+            sender.flush()
+            sent += len(taken)
+            if not left:
+                break
     return sent, refused + sender.failed
 
 
@@ -239,22 +233,3 @@ def _place(headers: dict[str, bytes | None]) -> Place | None:
 
 def _count(value: bytes | None) -> int:
     return int(value) if value and _NUMBER.fullmatch(value) else 0
-
-
-@contextlib.contextmanager
-def _busy(doing: str) -> Iterator[Callable[[int], None]]:
-    """How far it is, on a terminal's stderr only."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415 - only where somebody watches
-
-    done = 0
-    with Console(stderr=True).status(doing) as status:
-
-        def advance(more: int) -> None:
-            nonlocal done
-            done += more
-            status.update(f"{doing}: {done:,}")
-
-        yield advance

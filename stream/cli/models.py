@@ -16,6 +16,7 @@ from stream.cli.asking import ask, read
 from stream.cli.config import load_settings
 from stream.cli.moments import MOMENT, columns, in_words
 from stream.cli.problems import Finding
+from stream.cli.progress import progress
 from stream.cli.shape import Group
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def fit(files: tuple[Path, ...], as_of_ms: int | None, currency: str | None, as_
     from stream.pipeline.fits import fit_customers  # noqa: PLC0415
 
     found, at_ms = read_customers(files, settings, None, as_of_ms)
-    made = fit_customers(found.values(), at_ms, currency)
+    with progress("fitting"):
+        made = fit_customers(found.values(), at_ms, currency)
     for version in made:
         click.echo(json.dumps(_plain(version)) if as_json else in_one_line(version))
     if any(version.outcome == "kept" for version in made):

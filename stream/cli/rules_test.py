@@ -11,13 +11,14 @@ import click
 
 from schemas.times import format_ms
 from stream.cli.config import load_settings
-from stream.cli.files import event_files, look_for, moment_ms, on_disk, progress, summary, tell_refused
+from stream.cli.files import event_files, look_for, moment_ms, on_disk, size, summary, tell_refused
 from stream.cli.moments import DURATION, MOMENT
 from stream.cli.problems import Problem, as_problem
+from stream.cli.progress import progress
 from stream.cli.shape import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from stream.alerting.claims import Claim
     from stream.alerting.rules import RuleBook
@@ -80,11 +81,12 @@ def test(
 
     incidents, judgements = ([], []) if outcomes is None else read(outcomes)
     reports: list[Report] = []
-    with on_disk(files) as paths, progress(paths, "replaying") as advance:
+    with on_disk(files) as paths:
         names = dict(zip(paths, files, strict=True))
         for number, book in enumerate([rules] if against is None else [rules, against]):
-            done = replayed(book, paths, now_ms, processes, advance, until_ms=until)
-            reports.append(report(done, incidents, judgements, grace))
+            done = replayed(book, paths, now_ms, processes, until_ms=until)
+            with progress("judging alerts"):
+                reports.append(report(done, incidents, judgements, grace))
             if number:
                 continue
             tell_refused(done.refused, names)
@@ -133,7 +135,6 @@ def replayed(
     paths: tuple[Path, ...],
     now_ms: int,
     processes: int | None,
-    advance: Callable[[int], None],
     book: RuleBook | None = None,
     until_ms: int | None = None,
 ) -> Replayed:
@@ -148,9 +149,9 @@ def replayed(
 
     with as_problem(RuleError, Unreadable, Broken):
         job = Job(paths, load_settings(rules=rules), now_ms)
-        # Nothing here has a thread when processes start: the bar has one, but is shown later.
         start: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
-        return replay(job, processes, advance, book=book, until_ms=until_ms, start=start)
+        with progress("replaying", size(paths), forks=True) as step:
+            return replay(job, processes, step.at, book=book, until_ms=until_ms, start=start)
 
 
 def _print_alerts(alerts: Sequence[Claim]) -> None:

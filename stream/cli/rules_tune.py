@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream.cli.files import event_files, look_for, moment_ms, on_disk, progress, summary, tell_refused
+from stream.cli.files import event_files, look_for, moment_ms, on_disk, summary, tell_refused
 from stream.cli.moments import DURATION
 from stream.cli.problems import Problem
+from stream.cli.progress import progress
 from stream.cli.rules_test import FILE, load, read, replayed
 from stream.cli.shape import Command
 
@@ -81,14 +82,15 @@ def tune(
     tried, meant = trials(book, only)
     if not meant:
         raise Problem(f"{rules}: no rule has a threshold: only below, above, drop and rise can be tuned")
-    with on_disk(files) as paths, progress(paths, "replaying") as advance:
-        done = replayed(rules, paths, now_ms, processes, advance, tried)
+    with on_disk(files) as paths:
+        done = replayed(rules, paths, now_ms, processes, tried)
         tell_refused(done.refused, dict(zip(paths, files, strict=True)))
     click.echo(summary(done.verdicts, done.reasons), err=True)
-    found = report(done, incidents, [], grace)
-    if found.span_ms is None:
-        raise Problem("no events: there is nothing to learn from")
-    tuned = tune(book, meant, found.scores, found.span_ms, false_alarms, judged=bool(incidents))
+    with progress("weighing what was tried"):
+        found = report(done, incidents, [], grace)
+        if found.span_ms is None:
+            raise Problem("no events: there is nothing to learn from")
+        tuned = tune(book, meant, found.scores, found.span_ms, false_alarms, judged=bool(incidents))
     if as_json:
         for one in tuned:
             click.echo(json.dumps(_object(one, false_alarms)))

@@ -13,13 +13,17 @@ import click
 from stream import topics
 from stream.brokers.security import confluent_config
 from stream.cli.config import load_settings
+from stream.cli.files import look_for, size
 from stream.cli.problems import Finding, Problem
+from stream.cli.progress import progress
 from stream.cli.sending import Sender
 from stream.cli.shape import Command
 from stream.privacy.pseudonyms import pseudonyms_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from stream.cli.progress import Step
 
 _LONGEST_LINE: Final = 16 * 1024 * 1024
 _REPORTED: Final = 20  # refused lines that are named one by one
@@ -44,15 +48,17 @@ def send(files: tuple[Path, ...], kind: str | None, as_json: bool) -> None:
     are sent as they are, keyed by `customer_id`. Lines that are no JSON object are refused with their
     number, the rest is sent; the exit code is then 1.
     """
-    for file in files:
-        if str(file) != "-" and (file.is_dir() or not file.exists()):
-            raise Problem(f"{file}: {'is a directory' if file.is_dir() else 'no such file'}")
+    look_for(files)
     settings = load_settings()
-    sender = Sender(confluent_config(settings), kind, pseudonyms_of(settings))
+    from_input = any(str(file) == "-" for file in files)
     refused = 0
-    with _progress(files) as advance:
+    with progress(
+        f"waiting for Kafka at {settings.brokers}", hidden=from_input and sys.stdin.isatty()
+    ) as step:
+        sender = Sender(confluent_config(settings), kind, pseudonyms_of(settings))
+        step.show("sending", total=None if from_input else size(files))
         for file in files:
-            for number, line in _lines(file, advance):
+            for number, line in _lines(file, step):
                 why: str | None = "longer than 16 MiB" if len(line) > _LONGEST_LINE else sender.send(line)
                 if why is not None:
                     refused += 1
@@ -79,7 +85,7 @@ def _report(sender: Sender, refused: int, *, as_json: bool) -> None:
         raise Finding(f"{refused} lines were not sent")
 
 
-def _lines(file: Path, advance: _Advance) -> Iterator[tuple[int, bytes]]:
+def _lines(file: Path, step: Step) -> Iterator[tuple[int, bytes]]:
     """Number and content of each line that is not blank."""
     with contextlib.ExitStack() as opened:
         try:
@@ -91,38 +97,12 @@ def _lines(file: Path, advance: _Advance) -> Iterator[tuple[int, bytes]]:
         number = 0
         while line := source.readline(_LONGEST_LINE + 2):
             number += 1
-            size = len(line)
-            while not line.endswith(b"\n") and size > _LONGEST_LINE:
+            length = len(line)
+            while not line.endswith(b"\n") and length > _LONGEST_LINE:
                 rest = source.readline(_LONGEST_LINE)  # of a line too long to keep
                 if not rest or rest.endswith(b"\n"):
                     break
-            advance(size)
+            step.add(length if step.total else 1)
             content = line.rstrip(b"\r\n")
             if content.strip():
                 yield number, content
-
-
-class _Advance:
-    """Called with the bytes read."""
-
-    def __call__(self, size: int) -> None:
-        """Nothing to show."""
-
-
-@contextlib.contextmanager
-def _progress(files: tuple[Path, ...]) -> Iterator[_Advance]:
-    """A bar over the bytes of all files, on a terminal's stderr only."""
-    if not sys.stderr.isatty() or any(str(file) == "-" for file in files):
-        yield _Advance()
-        return
-    from rich.console import Console  # noqa: PLC0415 - only where somebody watches
-    from rich.progress import Progress  # noqa: PLC0415
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("sending", total=sum(file.stat().st_size for file in files))
-
-        class Bar(_Advance):
-            def __call__(self, size: int) -> None:
-                progress.advance(task, size)
-
-        yield Bar()

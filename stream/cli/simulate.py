@@ -13,11 +13,14 @@ from typing import IO, TYPE_CHECKING, Final
 import click
 
 from stream.cli.problems import Problem
+from stream.cli.progress import progress
 from stream.cli.shape import Command
 from stream.simulate import DEFAULT_START_MS, Simulated, Simulation, outcomes, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from stream.cli.progress import Step
 
 _EVENTS: Final = 10_000
 _PER_HOUR: Final = 3_400.0
@@ -92,10 +95,13 @@ def simulate(
         records = _telling(records, simulation, told)
     if rate is not None:
         records = _paced(records)
-    if to_kafka:
-        _send(records, real_time=rate is not None)
-    else:
-        _write(records, out, flush=rate is not None)
+    # On stdout they may be for a command that says itself how far it is.
+    with progress("making up events", wanted, hidden=out is None and not to_kafka) as step:
+        records = _counted(records, step)
+        if to_kafka:
+            _send(records, real_time=rate is not None)
+        else:
+            _write(records, out, flush=rate is not None)
 
 
 def _write(records: Iterator[Simulated], out: Path | None, *, flush: bool) -> None:
@@ -144,6 +150,12 @@ def _telling(records: Iterator[Simulated], simulation: Simulation, told: Path) -
             told.write_bytes(b"".join(lines))
         except OSError as error:
             raise Problem(f"{told}: {error.strerror}") from None
+
+
+def _counted(records: Iterator[Simulated], step: Step) -> Iterator[Simulated]:
+    for record in records:
+        yield record
+        step.add()
 
 
 def _paced(records: Iterator[Simulated]) -> Iterator[Simulated]:

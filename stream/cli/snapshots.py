@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from stream.cli.problems import Problem
+from stream.cli.progress import progress
 from stream.measures import slice_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from stream.cli.progress import Step
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -44,19 +47,9 @@ def read_snapshots(files: Sequence[str]) -> dict[str, Snapshot]:
         Problem: A file that cannot be read, or a line that is no such object; or no object at all.
     """
     found: dict[str, Snapshot] = {}
-    for file in files:
-        for number, line in enumerate(_lines(file), 1):
-            if not line.strip():
-                continue
-            try:
-                snapshot = _decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise Problem(f"{file}, line {number}: is no cx.metrics object: {error}") from None
-            if snapshot.as_of.tzinfo is None:
-                raise Problem(f"{file}, line {number}: as_of has no offset")
-            key = slice_key(snapshot.slice)
-            if key not in found or snapshot.as_of >= found[key].as_of:
-                found[key] = snapshot
+    with progress("reading metrics", hidden="-" in files and sys.stdin.isatty()) as step:
+        for file in files:
+            _read(file, found, step)
     if not found:
         raise Problem(f"{', '.join(files)}: no cx.metrics objects")
     return found
@@ -76,3 +69,19 @@ def _lines(file: str) -> Iterator[bytes]:
             yield from lines
     except OSError as error:
         raise Problem(f"{file}: {error.strerror}") from None
+
+
+def _read(file: str, found: dict[str, Snapshot], step: Step) -> None:
+    for number, line in enumerate(_lines(file), 1):
+        step.add()
+        if not line.strip():
+            continue
+        try:
+            snapshot = _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Problem(f"{file}, line {number}: is no cx.metrics object: {error}") from None
+        if snapshot.as_of.tzinfo is None:
+            raise Problem(f"{file}, line {number}: as_of has no offset")
+        key = slice_key(snapshot.slice)
+        if key not in found or snapshot.as_of >= found[key].as_of:
+            found[key] = snapshot

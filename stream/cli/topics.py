@@ -15,6 +15,7 @@ from stream.brokers.security import aiokafka_security, confluent_config
 from stream.cli.asking import ask
 from stream.cli.config import load_settings
 from stream.cli.problems import Finding, Problem
+from stream.cli.progress import progress
 from stream.cli.shape import Group
 from stream.topics import layout
 
@@ -93,7 +94,8 @@ def _do(settings: Settings, changes: list[Change], *, alter: bool) -> None:
     ask(settings, admin.create(*_layout(settings), security=security, min_isr=settings.in_sync))
     if alter:
         try:
-            apply(confluent_config(settings), changes)
+            with progress("changing topics", len(changes)) as step:
+                apply(confluent_config(settings), changes, step.at)
         except ChangeRefused as error:
             raise Problem(f"the broker at CX_BROKERS={settings.brokers} refuses: {error}") from None
         ask(settings, seen(changes, lambda: _differences(settings)))

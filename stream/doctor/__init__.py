@@ -9,6 +9,6 @@ from __future__ import annotations
 from stream.doctor.checks import CHECKS, examine
 from stream.doctor.facts import Facts
 from stream.doctor.findings import Finding, Level
-from stream.doctor.look import look
+from stream.doctor.look import PARTS, look
 
-__all__ = ["CHECKS", "Facts", "Finding", "Level", "examine", "look"]
+__all__ = ["CHECKS", "PARTS", "Facts", "Finding", "Level", "examine", "look"]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Distributions that the engine reaches into; others may be of any version their own metadata allow.
 REACHED_INTO: Final = ("faust-streaming", "aiokafka")
+#: What is looked at, in this order.
+PARTS: Final = ("files", "Kafka", "Redis", "the worker")
 _TIMEOUT_S: Final = 5.0
 
 
@@ -37,7 +39,7 @@ def look(
     settings: Settings | None,
     problem: str | None,
     environ: Mapping[str, str],
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[int, str], None] = lambda _number, _part: None,
 ) -> Facts:
     """Everything that can be known now.
 
@@ -45,7 +47,7 @@ def look(
         settings: None where they are refused.
         problem: why they are.
         environ: the environment; of it only names that begin with ``CX_`` are kept, and what is wrong with traces.
-        say: told what is looked at, for people who wait.
+        say: told what is looked at, from 0 on, one of `PARTS`, for people who wait.
     """
     found: dict[str, Any] = {
         "now_ms": round(time.time() * 1000),
@@ -57,13 +59,13 @@ def look(
         "packages": _packages(),
     }
     if settings is not None:
-        say("files")
+        say(0, PARTS[0])
         found |= _files(settings)
-        say(f"Kafka at {settings.brokers}")
+        say(1, PARTS[1])
         found |= look_at_broker(settings, found["book"], found["now_ms"])
-        say("Redis")
+        say(2, PARTS[2])
         found |= _redis(settings)
-        say("the worker")
+        say(3, PARTS[3])
         found["worker_problem"] = _worker(settings)
     return Facts(**found)
 

@@ -14,7 +14,7 @@ from stream.privacy.erasures import note_key, note_of, source_of
 from stream.privacy.feed import REWRITING
 from stream.privacy.persons import all_ids
 from stream.privacy.register import Register
-from stream.privacy.rewriting import Rewriting
+from stream.privacy.rewriting import Rewriting, unwatched
 from stream.privacy.stores import purge
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from stream.alerting.model import RuleBook
     from stream.privacy.erasures import Erasures
+    from stream.privacy.rewriting import Watch
     from stream.settings import Settings
 
 #: Workers follow the topic all the time; after this long there is something in their way.
@@ -60,8 +61,20 @@ class Erased(NamedTuple):
     proven: bool = False
 
 
-def erase(settings: Settings, customers: Collection[str], *, wait_s: float = CARRY_OUT_S) -> Erased:
+def erase(
+    settings: Settings,
+    customers: Collection[str],
+    *,
+    wait_s: float = CARRY_OUT_S,
+    watch: Watch = unwatched,
+) -> Erased:
     """Erase customers while workers run: blocks until they have carried it out, if any are there.
+
+    Args:
+        settings: of the deployment.
+        customers: who is erased.
+        wait_s: so long workers have for it.
+        watch: told how far it is.
 
     Raises:
         Refused: a rewrite is under way, or a broker or Redis does not answer; it may be asked again.
@@ -72,16 +85,18 @@ def erase(settings: Settings, customers: Collection[str], *, wait_s: float = CAR
         register = Register(broker, settings)
         if register.erasures.rewriting:
             raise Refused(REWRITING)
+        watch("looking for all ids", 0, 0)
         customers = all_ids(broker, settings, customers)
         now_ms = round(time.time() * 1000)
         ends = _ends(broker)
         notes = {source: broker.span(source)[1] for source in _notes(broker, settings)}
         register.note(customers, now_ms, ends)
-        carried_out = _carried_out(broker, settings, register.erasures, customers, notes, wait_s)
+        carried_out = _carried_out(broker, settings, register.erasures, customers, notes, wait_s, watch)
         if carried_out:
             # What workers have told in between still was about the person who is erased.
             outputs = {source: end for source, end in _ends(broker).items() if not _input(source)}
             register.note(customers, now_ms, {**ends, **outputs})
+        watch("clearing Redis", 0, 0)
         gone = purge(settings, frozenset(customers).__contains__)
         return Erased(len(customers), carried_out, gone, {}, _left(broker, settings, now_ms))
     finally:
@@ -95,6 +110,7 @@ def rewrite(
     *,
     wait: bool = False,
     say: Callable[[str], None] = lambda text: None,  # noqa: ARG005
+    watch: Watch = unwatched,
 ) -> Erased:
     """Erase customers, and everyone who was erased before, out of the logs, while no worker runs.
 
@@ -104,6 +120,7 @@ def rewrite(
         books: every version of the rules.
         wait: until the bytes are gone from the brokers' disks.
         say: told what is being done.
+        watch: told how far it is, all the time.
 
     Raises:
         Refused: workers run, records are left to be worked on, or a broker or Redis does not answer. Where it says
@@ -113,12 +130,13 @@ def rewrite(
     broker = Broker(settings)
     try:
         register = Register(broker, settings)
-        work = Rewriting(broker, settings, register, say)
+        work = Rewriting(broker, settings, register, say, watch)
         fresh = work.begin()
         now_ms = round(time.time() * 1000)
         try:
             work.check_own()
             if customers:
+                watch("looking for all ids", 0, 0)
                 customers = all_ids(broker, settings, customers)
                 register.note(customers, now_ms, _ends(broker))
             say("looking through the logs")
@@ -130,14 +148,16 @@ def rewrite(
             raise
         compacted = Compacted(broker, settings, register.erasures, books)
         known = {*customers, *work.concerns.customers}
+        watch("looking through the tables", 0, 0)
         tombs = compacted.tombstones(known)
         work.to_clean(tombs)
         compacted.bury(tombs)
+        watch("clearing Redis", 0, 0)
         gone = purge(
             settings, lambda one: one not in compacted.back and register.erasures.of(one) is not None
         )
         work.rewrite(looks)
-        proven = _wait(broker, register, work, say) if wait else False
+        proven = _wait(broker, register, work, say, watch) if wait else False
         work.restore()
         register.over()
         logs: dict[str, int] = {}
@@ -173,6 +193,7 @@ def _carried_out(
     customers: Collection[str],
     notes: dict[Source, int],
     wait_s: float,
+    watch: Watch,
 ) -> bool:
     """Wait until every partition has noted every erasure; False where no worker is there to do it.
 
@@ -196,6 +217,7 @@ def _carried_out(
                 if entry.key is not None and left.get(entry.key) == entry.value:
                     del left[entry.key]
             notes[source] = end
+        watch("waiting for workers", sum(not left for left in wanted.values()), len(wanted))
         if not any(wanted.values()):
             return True
         if broker.members(settings.app_id) == 0:
@@ -236,7 +258,9 @@ def _left(broker: Broker, settings: Settings, now_ms: int) -> list[Left]:
     return sorted(found)
 
 
-def _wait(broker: Broker, register: Register, work: Rewriting, say: Callable[[str], None]) -> bool:
+def _wait(
+    broker: Broker, register: Register, work: Rewriting, say: Callable[[str], None], watch: Watch
+) -> bool:
     """Wait until nothing of what went is on the brokers' disks; False where that takes too long."""
     mark = register.mark
     dirty = [_source(name) for name in ([] if mark is None else mark.clean)]
@@ -246,7 +270,9 @@ def _wait(broker: Broker, register: Register, work: Rewriting, say: Callable[[st
     pause = _LOOK_S
     rolled: dict[Source, tuple[int, float]] = {}
     say("waiting until the brokers have removed the old files and cleaned the compacted topics")
+    steps = len(dirty) + 1  # the last: old files are gone
     while time.monotonic() < deadline:
+        watch("waiting for the brokers", steps - 1 - len(dirty), steps)
         for source in list(dirty):
             end, at = rolled.get(source, (-1, 0.0))
             if end >= 0 and clean(broker, source, end):

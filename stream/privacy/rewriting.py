@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from stream.privacy.register import Register
     from stream.settings import Settings
 
+    Watch = Callable[[str, int, int], None]  #: Told what is done, how much of it, of how much; 0: not known.
+
 HEADER: Final = "cx-rewrite"
 _ATTEMPTS: Final = 3
 _STEP_MS: Final = (
@@ -41,6 +43,10 @@ _NEW_FILES: Final = {"segment.ms": "1"}
 #: What Kafka puts around a record at most, headers and a batch of its own among it.
 _MOST_ROOM: Final = 150
 _DELETED: Final = (*topics.INPUTS, topics.ACTIONS, topics.ALERTS, topics.DEADLETTERS)
+
+
+def unwatched(doing: str, done: int, total: int) -> None:
+    """Nobody waits."""
 
 
 class Look(NamedTuple):
@@ -61,15 +67,22 @@ class Rewriting:
         settings: of the deployment.
         register: what is on ``cx.erasures``.
         say: told what is being done, in words for people.
+        watch: told how far it is, all the time.
     """
 
     def __init__(
-        self, broker: Broker, settings: Settings, register: Register, say: Callable[[str], None]
+        self,
+        broker: Broker,
+        settings: Settings,
+        register: Register,
+        say: Callable[[str], None],
+        watch: Watch = unwatched,
     ) -> None:
         self._broker = broker
         self._settings = settings
         self._register = register
         self._say = say
+        self._watch = watch
         self.concerns = Concerns(register.erasures)
 
     @property
@@ -120,16 +133,19 @@ class Rewriting:
         """
         self.concerns = Concerns(self._register.erasures)  # those that are known by now
         found = []
-        for source in self._broker.sources(NAMING):
-            begin, end = self._broker.span(source)
+        spans = {source: self._broker.span(source) for source in self._broker.sources(NAMING)}
+        total, before = sum(end - begin for begin, end in spans.values()), 0
+        for source, (begin, end) in spans.items():
             goes = stays = 0
             newest_ms = 0
             for entry in self._broker.read(source, begin, end):
+                self._watch("looking through the logs", before + entry.offset - begin, total)
                 newest_ms = max(newest_ms, entry.timestamp)
                 if self.concerns.goes(source, entry):
                     goes += 1
                 else:
                     stays += 1
+            before += end - begin
             found.append(Look(source, end, goes, stays, newest_ms))
         return found
 
@@ -298,6 +314,7 @@ class Rewriting:
         for entry in self._broker.read(source, begin, end):
             if entry.offset >= processed and header[0] in entry.headers:
                 continue  # a copy or a spacer of a run that was cut short
+            self._watch(f"copying {source}", entry.offset - begin, end - begin)
             if 0 <= entry.timestamp < oldest_ms or self.concerns.goes(source, entry):
                 continue
             headers = [each for each in entry.headers if each[0] != HEADER]
