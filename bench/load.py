@@ -99,7 +99,7 @@ def read_all(bootstrap: str, topic: str) -> Iterator[tuple[int, bytes, bytes | N
             consumer.assign([TopicPartition(topic, partition, low)])
             at = low
             while at < high:
-                for message in consumer.consume(10_000, 10):
+                for message in consumer.consume(10_000, 0.2):
                     at = message.offset() + 1
                     yield partition, message.key(), message.value()
     finally:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from redis import Redis
 
 from stream import topics
@@ -15,6 +15,8 @@ from stream.serving.reader import BlockingReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_loads = msgspec.json.decode
 
 OVER = {"resolved", "withdrawn"}
 
@@ -75,9 +77,7 @@ class Tables:
 def profiles_of(url: str) -> dict[str, dict[str, Any]]:
     """Every profile that the Redis there has."""
     with Redis.from_url(url) as client:
-        return {
-            key.decode(): json.loads(each) for key, each in client.hgetall(topics.REDIS_CUSTOMERS).items()
-        }  # type: ignore[union-attr]
+        return {key.decode(): _loads(each) for key, each in client.hgetall(topics.REDIS_CUSTOMERS).items()}  # type: ignore[union-attr]
 
 
 def customers_in(records: Iterable[tuple[str, bytes]]) -> dict[str, Customer]:
@@ -94,7 +94,7 @@ def newest_in(records: Iterable[tuple[str, bytes]]) -> dict[str, dict[str, Any]]
     """The newest value of each key of a compacted topic, by its moment."""
     found: dict[str, dict[str, Any]] = {}
     for key, text in records:
-        each = json.loads(text)
+        each = _loads(text)
         version = (each["as_of"], each.get("final", False))
         if key not in found or version >= (found[key]["as_of"], found[key].get("final", False)):
             found[key] = each
@@ -103,7 +103,7 @@ def newest_in(records: Iterable[tuple[str, bytes]]) -> dict[str, dict[str, Any]]
 
 def alerts_in(records: Iterable[tuple[str, bytes]]) -> dict[str, dict[str, Any]]:
     """The newest event of each alert."""
-    return {key: json.loads(text) for key, text in records}
+    return {key: _loads(text) for key, text in records}
 
 
 def told(profile: dict[str, Any] | None) -> tuple[Any, ...] | None:
