@@ -34,6 +34,8 @@ class Account:
     events: list[dict[str, Any]] = field(default_factory=list)
     decisions: dict[str, dict[str, Any]] = field(default_factory=dict)
     actions: list[dict[str, Any]] = field(default_factory=list)
+    #: When the broker got the newest event, by the wall clock; None where that is not known.
+    told_ms: int | None = None
 
     @property
     def last(self) -> dict[str, Any] | None:
@@ -110,6 +112,12 @@ class Account:
         known = [self.last] if self.last is not None else []
         return max([*known, *self.decisions.values()], key=lambda each: moment(each["as_of"]))
 
+    def behind_ms(self) -> int:
+        """How far the newest event was behind the wall clock when it was told: a replay is, and an old log."""
+        if self.last is None or self.told_ms is None:
+            return 0
+        return self.told_ms - moment(self.last["as_of"])
+
     def silenced_by(self, silences: list[Silence], at_ms: int) -> list[Silence]:
         """Silences that would keep it back at a moment."""
         labels = {**self.labels, "alertname": self.alert, "severity": self.severity}
@@ -133,7 +141,9 @@ def accounts(found: dict[str, list[Found]]) -> list[Account]:
             continue
         seen.add(str(event.get("id")))
         mark = str(event["data"].get("fingerprint"))
-        by_mark.setdefault(mark, Account(mark)).events.append(event)
+        account = by_mark.setdefault(mark, Account(mark))
+        account.events.append(event)
+        account.told_ms = record.at_ms
     for value in newest(found.get(topics.DECISIONS, [])).values():
         decision = _object(value)
         if decision is not None and {"fingerprint", "stage", "reason"} <= decision.keys():

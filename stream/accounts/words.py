@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from stream.alerting.model import Rule
 
 MOST_EVENTS: Final = 10
+#: An alert told this long after its event time, or longer, is of an old log: the wall clock says nothing of it.
+OLD_LOG_MS: Final = 3_600_000
 _MOST_FIGURES: Final = 12
 _STATES: Final = {
     "firing": "FIRING",
@@ -29,7 +31,11 @@ _STATES: Final = {
 
 
 def headline(account: Account, now_ms: int) -> str:
-    """What is the case, in a few words."""
+    """What is the case, in a few words.
+
+    How long it has been so is counted up to ``now_ms``, the wall clock; on an old log up to the newest event time
+    that is known of the alert, and that is said.
+    """
     last = account.last
     if last is None:
         if account.held_back:
@@ -39,12 +45,21 @@ def headline(account: Account, now_ms: int) -> str:
     said = _STATES.get(last["state"], last["state"])
     if account.firing:
         if account.of_customer and last["ends_at"] is None and last["claim"].get("reasons") is not None:
-            return f"told once, at {clock(since)} ({roughly(max(0, now_ms - since))} ago); it has no end"
-        return f"{said} since {clock(since)} ({roughly(max(0, now_ms - since))})"
+            return f"told once, at {clock(since)} ({_long(account, since, now_ms, ' ago')}); it has no end"
+        return f"{said} since {clock(since)} ({_long(account, since, now_ms)})"
     ended = moment(last["ends_at"] or last["as_of"])
     return (
         f"{said} since {clock(ended)}; it fired from {clock(since)} on, for {roughly(max(0, ended - since))}"
     )
+
+
+def _long(account: Account, since: int, now_ms: int, ago: str = "") -> str:
+    if account.behind_ms() < OLD_LOG_MS:
+        return f"{roughly(max(0, now_ms - since))}{ago}"
+    newest = account.as_of_ms
+    if newest <= since:
+        return "an old log, nothing newer is known of it"
+    return f"an old log: {roughly(newest - since)} up to {clock(newest)}, the newest known of it"
 
 
 def lines(account: Account, rule: Rule | None, silences: list[Silence], now_ms: int) -> list[tuple[str, str]]:

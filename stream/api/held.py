@@ -39,8 +39,11 @@ class Held:
         self._ranks: dict[str, Any] = {}
         self.version = 0
 
-    def take_alert(self, value: bytes | None) -> str | None:
-        """An event of ``cx.alerts``; its fingerprint, or None where it is none, or was told before."""
+    def take_alert(self, value: bytes | None, at_ms: int | None = None) -> str | None:
+        """An event of ``cx.alerts``, and when the broker got it.
+
+        Returns its fingerprint, or None where it is no event, or was told before.
+        """
         event = _object(value)
         data = event.get("data")
         if not isinstance(data, dict) or not isinstance(data.get("fingerprint"), str):
@@ -51,6 +54,7 @@ class Held:
             return None
         account = self._account(mark, of_customer=str(event.get("subject", "")).startswith(CUSTOMER))
         account.events.append(event)
+        account.told_ms = at_ms
         ids.add(name)
         if len(account.events) > MOST_EVENTS:
             ids.discard(str(account.events.pop(0).get("id")))

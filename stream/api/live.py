@@ -192,8 +192,16 @@ class Live:
         if not self.closing:
             await self._news.wait()
 
-    def take(self, topic: str, partition: int, offset: int, key: bytes | None, value: bytes | None) -> None:
-        """Take in one record."""
+    def take(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        key: bytes | None,
+        value: bytes | None,
+        at_ms: int | None = None,
+    ) -> None:
+        """Take in one record, and when the broker got it."""
         if topic == topics.METRICS:
             if value is not None:
                 self.number += 1
@@ -202,7 +210,7 @@ class Live:
         elif topic == topics.ALERTS:
             if self.erased(value, partition, offset):
                 value = None
-            mark = self.held.take_alert(value)
+            mark = self.held.take_alert(value, at_ms)
             if value is not None and mark is not None:
                 self.number += 1
                 self.alerts.put(Told(self.number, partition, offset, mark, value))
@@ -314,7 +322,9 @@ class Live:
     def _take(self, fetched: dict[TopicPartition, list[Any]]) -> None:
         for source, records in fetched.items():
             for record in records:
-                self.take(source.topic, source.partition, record.offset, record.key, record.value)
+                self.take(
+                    source.topic, source.partition, record.offset, record.key, record.value, record.timestamp
+                )
             if records:
                 self._next[source] = records[-1].offset + 1
                 self._telemetry.followed(source.topic, len(records))

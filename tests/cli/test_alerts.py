@@ -9,6 +9,9 @@ import pytest
 from confluent_kafka import Producer
 
 from stream import topics
+from stream.accounts.account import accounts
+from stream.accounts.records import Found
+from stream.accounts.words import OLD_LOG_MS, headline
 from stream.alerting.claims import Action, Claim, Decision, fingerprint
 from stream.alerting.decisions import encode_decisions
 from stream.alerting.events import encode_event
@@ -147,6 +150,35 @@ def test_what_fires_is_listed_the_most_severe_first(run: Run, tell: Callable[...
     assert "and 3 more: --limit 4" in run("list", "--all", "--limit", "1").stderr
 
 
+@pytest.mark.parametrize(
+    ("behind_ms", "newer_min", "length"),
+    [
+        (MINUTE, 0, "2h5m"),
+        (OLD_LOG_MS - 1, 30, "2h5m"),
+        (OLD_LOG_MS, 0, "an old log, nothing newer is known of it"),
+        (300 * 24 * 60 * MINUTE, 30, "an old log: 31m up to 2026-03-01 12:31:00Z, the newest known of it"),
+    ],
+)
+def test_how_long_it_fires_goes_by_the_clock_only_where_it_was_told_in_time(
+    behind_ms: int, newer_min: int, length: str
+) -> None:
+    """On a log of last winter the wall clock says nothing: up to what is known, and that is said."""
+    told = {topics.ALERTS: [Found(b"", encode_event(claim("firing", "first_crossing", 0)), AT + behind_ms)]}
+    if newer_min:
+        newer = decision("judge", "still_firing", newer_min)
+        told[topics.DECISIONS] = [Found(*pair, 0) for pair in encode_decisions([newer]).items()]
+    [account] = accounts(told)
+    assert headline(account, AT + 125 * MINUTE) == f"FIRING since 2026-03-01 12:00:00Z ({length})"
+
+
+def test_what_was_told_once_is_so_long_ago_or_of_an_old_log() -> None:
+    """A rule on one record has no end; how long ago it was is a matter of the clock as well."""
+    for at, words in ((AT, "2h5m ago"), (AT + OLD_LOG_MS, "an old log, nothing newer is known of it")):
+        [account] = accounts({topics.ALERTS: [Found(b"", encode_event(single("c-1")), at)]})
+        said = f"told once, at 2026-03-01 12:00:00Z ({words}); it has no end"
+        assert headline(account, AT + 125 * MINUTE) == said
+
+
 def test_a_firing_alert_says_what_why_since_when_and_what_to_do(run: Run, tell: Callable[..., None]) -> None:
     """By its fingerprint or its rule: evidence in figures, action, what was done, and when it is over."""
     firing = claim("firing", "first_crossing", 0)
@@ -156,7 +188,7 @@ def test_a_firing_alert_says_what_why_since_when_and_what_to_do(run: Run, tell: 
     assert done.stdout == run("explain", "NpsLow").stdout
     assert done.stdout.startswith(f"NpsLow  nps{{segment=vip}}  {firing.fingerprint}  critical\n")
     found = said(done)
-    assert found["now"][0].startswith("FIRING since 2026-03-01 12:00:00Z (")
+    assert found["now"] == ["FIRING since 2026-03-01 12:00:00Z (an old log, nothing newer is known of it)"]
     assert found["why"] == [
         (
             "the line was crossed, with the evidence that the rule asks for (first_crossing): The 95 %"
