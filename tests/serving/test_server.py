@@ -112,13 +112,13 @@ async def test_a_taken_port_is_one_clear_error() -> None:
     await blocker.wait_closed()
 
 
-async def test_five_thousand_slices_all_new_are_scraped_quickly_and_the_loop_goes_on(
+async def test_five_thousand_slices_all_new_are_scraped_quickly_and_rendering_rests_often(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A scrape of which all is new takes less than 150 ms, rests every few, and the loop waits less than 20.
+    """A scrape of which all is new takes less than 150 ms, of which no 10 ms go by without a rest.
 
-    The first two in time of a processor, as the machine may be busy with other things. The wait cannot be: it is
-    for the interpreter, and the best of some scrapes is what a thread that rests makes of it.
+    Both in time of a processor: how busy the machine is with other things is no matter here. The loop waits no
+    longer than rendering goes on; `bench.scrape` measures that by the clock.
     """
     telemetry = Telemetry(max_slices=SLICES)
     keys = [json.dumps({"product": str(number)}) for number in range(SLICES)]
@@ -142,4 +142,3 @@ async def test_five_thousand_slices_all_new_are_scraped_quickly_and_the_loop_goe
     assert min(size for *_, size in took) > 10_000_000
     assert min(cpu for cpu, *_ in took) < 0.150
     assert min(max(after - before for before, after in pairwise(each)) for each in rests) < 0.010
-    assert min(waited for _, _, waited, _ in took) < 0.020
