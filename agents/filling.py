@@ -63,6 +63,7 @@ class Filling:
         self._context = context
         self._readmodel = readmodel
         self._profiles = profiles
+        self._reading = asyncio.Lock()
         readmodel.filler.fill = self.fill
 
     async def fill(self, partition: int) -> None:
@@ -71,8 +72,13 @@ class Filling:
         Raises:
             KafkaError: the broker is away; whoever asked tries again.
         """
-        await self._read(partition)
-        await self._profiles.all_again(partition)
+        profiles = asyncio.create_task(self._profiles.all_again(partition))
+        try:
+            async with self._reading:  # of one partition at a time, or the rests would be no rests
+                await self._read(partition)
+            await profiles
+        finally:
+            profiles.cancel()
 
     async def _read(self, partition: int) -> None:
         sampler = Sampler(self._context.settings.redis_series)

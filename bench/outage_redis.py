@@ -41,12 +41,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 RATE: Final = 2_500
-CUSTOMERS: Final = 20_000
+CUSTOMERS: Final = 10_000
 WARM_S: Final = 30.0
 CALM_S: Final = 20.0
 KILLED_S: Final = 10.0
 LOOK_S: Final = 300.0
 CX: Final = (sys.executable, "-m", "stream.cli")
+FINE: Final = "fine"
 FAULTS: Final = ("stopped", "killed", "emptied")
 RULES: Final = """
 slices: [[segment], [touchpoint, channel]]
@@ -174,6 +175,8 @@ class Redis(RedisProcess):
             yield 0.0
             with self.client() as client:
                 client.flushall()
+        else:
+            yield 0.0
 
 
 def tables(deployment: Deployment) -> Tables:
@@ -237,7 +240,7 @@ def steady(kafka: KafkaServer, folder: Path, seconds: float) -> dict[str, Any]:
         load.start()
         time.sleep(WARM_S)
         result: dict[str, Any] = {"rate": RATE, "customers": CUSTOMERS}
-        for name in FAULTS:
+        for name in (FINE, *FAULTS):
             calm = time.monotonic()
             time.sleep(CALM_S)
             began = time.monotonic()
@@ -320,7 +323,7 @@ def saturated(kafka: KafkaServer, folder: Path, seconds: float, number: int, rou
     load.join()
     redis = Redis(folder)
     redis.start()
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in ("fine", *FAULTS)}
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in (FINE, *FAULTS)}
     try:
         for _ in range(rounds):
             for name, figures in runs.items():
@@ -331,8 +334,8 @@ def saturated(kafka: KafkaServer, folder: Path, seconds: float, number: int, rou
     cpu = {name: mean(each["cpu_s_per_million"] for each in figures) for name, figures in runs.items()}
     return {
         "events": number,
-        "throughput_ratio": {name: round(rate[name] / rate["fine"], 3) for name in FAULTS},
-        "cpu_ratio": {name: round(cpu[name] / cpu["fine"], 3) for name in FAULTS},
+        "throughput_ratio": {name: round(rate[name] / rate[FINE], 3) for name in FAULTS},
+        "cpu_ratio": {name: round(cpu[name] / cpu[FINE], 3) for name in FAULTS},
         "lost": sum(each["lost"] for figures in runs.values() for each in figures),
         "runs": runs,
     }

@@ -23,14 +23,14 @@ _AGAIN_S: Final = 5.0
 
 
 class Filler:
-    """Lets partitions be filled, one after the other, in the background.
+    """Lets partitions be filled in the background.
 
     Args:
         address: of Redis, for the log.
 
     Attributes:
-        fill: called with a partition that Redis may not have all of; it offers all there is, and returns once
-            that is done. None: nothing is filled.
+        fill: called with a partition that Redis may not have all of, and with several at the same time; it offers
+            all there is, and returns once that is done. None: nothing is filled.
         drained: set whenever all that was offered is in Redis.
     """
 
@@ -77,19 +77,23 @@ class Filler:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _fill(self, redis: Redis, partitions: list[int], run_id: str) -> None:
-        try:
-            for partition in partitions:
-                if self.fill is None or partition not in self._partitions:
-                    continue
-                losses = self._losses
-                self._unsure.discard(partition)
-                await self.fill(partition)
-                self.drained.clear()
-                await self.drained.wait()
-                if partition in self._partitions and losses == self._losses:
-                    await redis.hset(REDIS_FILLED, str(partition), run_id)
-        except AWAY as error:
-            _logger.warning("read model: %s is filled later: %s", self._address, named(error))
-        except Exception:  # the stream must go on whatever happens here
-            _logger.exception("read model: filling is tried again")
+        # All at once: in turn, each would wait for a round of profiles that all partitions share the time of.
+        filled = (self._fill_one(redis, each, run_id) for each in partitions)
+        wrong = [each for each in await asyncio.gather(*filled, return_exceptions=True) if each is not None]
+        unexpected = next((each for each in wrong if not isinstance(each, AWAY)), None)
+        if unexpected is not None:  # the stream must go on whatever happens here
+            _logger.error("read model: filling is tried again", exc_info=unexpected)
             await asyncio.sleep(_AGAIN_S)
+        elif wrong:
+            _logger.warning("read model: %s is filled later: %s", self._address, named(wrong[0]))
+
+    async def _fill_one(self, redis: Redis, partition: int, run_id: str) -> None:
+        if self.fill is None or partition not in self._partitions:
+            return
+        losses = self._losses
+        self._unsure.discard(partition)
+        await self.fill(partition)
+        self.drained.clear()
+        await self.drained.wait()
+        if partition in self._partitions and losses == self._losses:
+            await redis.hset(REDIS_FILLED, str(partition), run_id)

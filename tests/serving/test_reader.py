@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -256,3 +257,21 @@ async def test_what_redis_does_not_have_is_filled_once(redis_process: RedisProce
         model.filler.fill = note
         model.filler.hold([0, 1, 2])
         await until(lambda: again == [2])
+
+
+async def test_partitions_are_filled_at_the_same_time(redis_process: RedisProcess) -> None:
+    """None waits for another's; one that goes wrong holds no other back, and is tried again."""
+    together = asyncio.Barrier(3)
+    async with running(redis_process) as model:
+
+        async def fill(partition: int) -> None:
+            await together.wait()
+            if partition == 1 and model.filler._partitions == {0, 1, 2}:
+                raise ConnectionError("away")
+
+        model.filler.fill = fill
+        model.filler.hold([0, 1, 2])
+        with redis_process.client() as client:
+            await until(lambda: sorted(client.hkeys("cx:readmodel:filled")) == [b"0", b"2"])
+            model.filler.hold([1, 3, 4])
+            await until(lambda: client.hlen("cx:readmodel:filled") == 5)
