@@ -79,7 +79,8 @@ class Filler:
     async def _fill(self, redis: Redis, partitions: list[int], run_id: str) -> None:
         # All at once: in turn, each would wait for a round of profiles that all partitions share the time of.
         filled = (self._fill_one(redis, each, run_id) for each in partitions)
-        wrong = [each for each in await asyncio.gather(*filled, return_exceptions=True) if each is not None]
+        outcomes = await asyncio.gather(*filled, return_exceptions=True)
+        wrong = [each for each in outcomes if isinstance(each, Exception)]
         unexpected = next((each for each in wrong if not isinstance(each, AWAY)), None)
         if unexpected is not None:  # the stream must go on whatever happens here
             _logger.error("read model: filling is tried again", exc_info=unexpected)
