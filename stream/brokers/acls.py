@@ -91,12 +91,24 @@ def _serve(app_id: str) -> Iterator[Acl]:
         topics.ERASURES,
         topics.REDRIVES,
     }
+    # Of these an erasure says for how long bytes stay.
+    named = {
+        *topics.INPUTS,
+        topics.DEADLETTERS,
+        topics.ALERTS,
+        topics.ACTIONS,
+        topics.CUSTOMERS,
+        topics.DECISIONS,
+    }
+    named.add(topics.changelog(app_id, topics.CUSTOMERS_TABLE))
     for spec in topics.layout(app_id, 1):
+        operations = ["Read"]
         if spec.name in written:
-            operations: tuple[str, ...] = ("Read", "Write")
-        else:
-            operations = ("Read",)
-        yield Acl("topic", spec.name, operations)
+            operations.append("Write")
+        if spec.name in named:
+            operations.append("DescribeConfigs")
+        yield Acl("topic", spec.name, tuple(operations))
+    yield Acl("group", app_id, ("Describe",))  # an erasure waits for workers, if there are any
 
 
 def _operator(app_id: str) -> Iterator[Acl]:

@@ -34,6 +34,12 @@ _LARGEST: Final = 4 * 1024 * 1024
 _READ_ONCE: Final = 5_000
 _READ_S: Final = 0.05  # that much is waited for
 _UNREAD_GROUP: Final = "cx-erase"  # never joined, nothing is committed under it
+#: A broker has just become the one that knows of a group, as after a start of the brokers; it soon answers.
+_LOADING: Final = (
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+)
 _EMPTY: Final = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
 
 
@@ -259,11 +265,21 @@ class Broker:
 
     def members(self, group: str) -> int:
         """How many consumers a group has now; -1: it is not empty, though no member is known yet."""
-        (future,) = self._admin.describe_consumer_groups([group], request_timeout=_ANSWER_S).values()
-        found = _asked(future.result)
+        found = self._group(group)
         if found.members or found.state in _EMPTY:
             return len(found.members)
         return -1
+
+    def _group(self, group: str) -> Any:
+        deadline = time.monotonic() + _ANSWER_S
+        while True:
+            (future,) = self._admin.describe_consumer_groups([group], request_timeout=_ANSWER_S).values()
+            try:
+                return future.result()
+            except KafkaException as error:
+                if error.args[0].code() not in _LOADING or time.monotonic() > deadline:
+                    raise _refusal(error, group) from None
+            time.sleep(_READ_S)
 
     def committed(self, group: str, sources: Sequence[Source]) -> dict[Source, int]:
         """Where a group goes on, of those partitions where it has said so."""
@@ -313,5 +329,5 @@ def _asked(question: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def _refusal(error: KafkaException, where: str) -> Refused:
     cause = error.args[0]
-    text = cause.str() if isinstance(cause, KafkaError) else str(cause)
+    text = f"{cause.str()} ({cause.name()})" if isinstance(cause, KafkaError) else str(cause)
     return Refused(f"{where}: {text}" if where else text)

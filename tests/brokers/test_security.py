@@ -7,8 +7,9 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -26,6 +27,9 @@ from stream.brokers.kafka import KafkaMissing, free_port, install, java
 from stream.brokers.oauth import TokenRefused
 from stream.brokers.security import aiokafka_security, confluent_config, token_source
 from stream.settings import Settings
+from stream.topics import Cleanup, TopicSpec
+from tests.api.conftest import INGEST, KEYS, OPERATE, PRIVACY, READ, ServeProcess, bearer
+from tests.api.test_stream import Events, Publisher, alert_of
 from tests.brokers.secured import PASSWORD, SECRET, USER, WAYS, SecuredKafka
 from tests.cli.conftest import cx  # a fixture
 from tests.conftest import in_thread, without
@@ -73,18 +77,23 @@ def settings(env: dict[str, str]) -> Settings:
 
 def allow(secured: SecuredKafka, role: str, app_id: str, principal: str = f"User:{USER}") -> None:
     """Give a principal what the role must be allowed, and nothing else."""
+    bind(secured, [acl.as_json(principal) for acl in acls(role, app_id)])
+
+
+def bind(secured: SecuredKafka, wanted: list[dict[str, Any]]) -> None:
+    """Allow what `cx topics acls --json` prints."""
     bindings = [
         AclBinding(
-            ResourceType[acl.kind.upper()],
-            acl.name,
+            ResourceType[each["resource"].upper()],
+            each["name"],
             ResourcePatternType.LITERAL,
-            principal,
+            each["principal"],
             "*",
             AclOperation[_SHOUTED.get(operation, operation.upper())],
             AclPermissionType.ALLOW,
         )
-        for acl in acls(role, app_id)
-        for operation in acl.operations
+        for each in wanted
+        for operation in each["operations"]
     ]
     client = secured.admin()
     for done in client.create_acls(bindings).values():
@@ -246,6 +255,71 @@ def test_a_worker_does_its_work_with_no_more_than_its_acls(
 def _sessions_over(worker: WorkerProcess, seconds: float) -> bool:
     ages = worker.counters("process_start_time_seconds")
     return worker.alive() and time.time() - next(iter(ages.values())) > seconds
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_the_api_does_its_work_with_no_more_than_its_acls(
+    secured: SecuredKafka, cx: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Whatever `cx serve` does works under the ACLs that `cx topics acls serve` prints, and they allow no more."""
+    app_id, name = "cx-secured-serve", "cx-serve"
+    specs = topics.layout(app_id, PARTITIONS)
+    in_thread(admin.delete(secured.inside, [spec.name for spec in specs]))
+    in_thread(admin.create(secured.inside, [*specs, TopicSpec("payroll", Cleanup.DELETE, 1)]))
+    certificate, key = secured.client_files(name)
+    env = {**secured.env("mutual"), "CX_SSL_CERT": str(certificate), "CX_SSL_KEY": str(key)}
+    env |= {"CX_SSL_KEY_PASSWORD": "unused", "CX_APP_ID": app_id, "CX_PARTITIONS": str(PARTITIONS)}
+    printed = cx("topics", "acls", "serve", "--principal", f"User:{name}", "--json", **env)
+    bind(secured, json.loads(printed.stdout))
+    with ServeProcess(tmp_path, CX_API_KEYS=KEYS, **env) as serving:
+        serving.wait_ready()
+        client = httpx.Client(base_url=serving.url, timeout=30)
+
+        def said(method: str, path: str, secret: str, **body: Any) -> Any:
+            answer = client.request(method, path, headers=bearer(secret), json=body or None)
+            assert answer.is_success, f"{path}: {answer.text}"
+            return answer.json()
+
+        said("POST", "/v1/events", INGEST, **EVENT)
+        with Events(serving, only="alerts") as events:
+            events.until_ready()
+            alert = alert_of(7)
+            Publisher(secured.inside).alerts(alert)
+            assert events.next()[1]["id"] == alert["id"]
+        mark = alert["data"]["fingerprint"]
+        said("POST", f"/v1/alerts/{mark}/actions", OPERATE, status="acknowledged")
+        silence = {"matchers": ["segment=vip"], "for": "2h", "comment": "tills are replaced"}
+        made = said("POST", "/v1/silences", OPERATE, **silence)
+        until("the silence", lambda: said("GET", "/v1/silences", READ)["silences"])
+        until("the action", lambda: said("GET", f"/v1/alerts/{mark}", READ)["row"]["action"])
+        said("POST", f"/v1/silences/{made['id']}/expire", OPERATE)
+        assert client.get("/v1/customers/nobody/export", headers=bearer(PRIVACY)).status_code == 404
+        assert not said("POST", "/v1/customers/ada/erase", PRIVACY, confirm="ada")["carried_out"]
+        assert client.get("/health/ready").status_code == 200
+        client.close()
+        serving.process.terminate()
+        assert serving.process.wait(20) == 0
+        log = serving.log_path.read_text()
+    assert "Authorization" not in log, log
+    assert [json.loads(value(each)) for each in read(secured.inside, topics.REPLIES)] == [EVENT]
+    refused = {"payroll", topics.ALERTS, topics.METRICS}
+    assert denied(settings(env), [*refused, topics.SILENCES]) == refused
+
+
+def denied(ours: Settings, names: list[str]) -> set[str]:
+    """Topics to which these settings do not allow to write."""
+    found = set()
+
+    def told(error: KafkaError | None, message: Any) -> None:
+        if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            found.add(message.topic())
+
+    producer = Producer({**confluent_config(ours), "log_level": 0, "message.timeout.ms": 10_000})
+    for name in names:
+        producer.produce(name, b"{}", b"key", on_delivery=told)
+    assert producer.flush(20) == 0
+    return found
 
 
 def test_topics_are_made_with_the_rights_of_an_operator(

@@ -35,6 +35,7 @@ def consumer_of(bootstrap: str, group: str | None = None) -> Consumer:
             "group.id": group or f"e2e-{uuid.uuid4().hex}",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,  # the next partition is not asked for before
             "log_level": 0,
         }
     )

@@ -12,14 +12,24 @@ from stream.privacy import erasing
 from stream.privacy.broker import Broker
 from stream.settings import Settings
 from tests.e2e.harness import Deployment, until
-from tests.e2e.records import send
-from tests.privacy.erased import COMMENT, ID, RULES, contents, customers, cx, in_redis, on_disk, world
+from tests.e2e.records import ToSend, send
+from tests.privacy.erased import (
+    COMMENT,
+    ID,
+    RULES,
+    START_MS,
+    contents,
+    customers,
+    cx,
+    in_redis,
+    on_disk,
+    world,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from stream.brokers.kafka import KafkaServer
-    from tests.e2e.records import ToSend
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -132,3 +142,79 @@ def test_no_byte_is_left_and_nobody_else_is_touched(
     replay.run()
     assert customers(replay) == after
     assert on_disk(quick_kafka, ID, COMMENT) == {}
+
+
+IDS = (ID, "anon-7f3-lovelace", "shop/4711-lovelace")
+
+
+def told(who: str, minute: int, **said: Any) -> ToSend:
+    """A record about one of the person's ids, with the comment where it is a reply."""
+    event = {
+        "customer_id": who,
+        "event_id": f"{who}-{minute}",
+        "occurred_at": START_MS + minute * 60_000,
+        **said,
+    }
+    if "metric" in said:
+        event["comment"] = COMMENT
+    return ToSend(
+        topics.REPLIES if "metric" in said else topics.TOUCHPOINTS, who.encode(), json.dumps(event).encode()
+    )
+
+
+def before_merging() -> list[ToSend]:
+    """Every id has a past of its own: a detractor, a ticket that nobody answers, a broken record."""
+    found = []
+    for number, who in enumerate(IDS):
+        found += [
+            told(who, 1 + number, metric="nps", score=2),
+            told(who, 4 + number, kind="ticket_opened", ref=f"T-{number}"),
+            told(who, 7 + number, kind="purchase", value=12.5),
+            ToSend(topics.REPLIES, None, f'{{"customer_id": "{who}", "comment": "{COMMENT}"'.encode()),
+        ]
+    return found
+
+
+def merging() -> list[ToSend]:
+    """The shop's id is the anonymous one's, and this one is the person's."""
+    anonymous, shop = IDS[1:]
+    return [
+        told(anonymous, 25, kind="identified", attributes={"alias": shop}),
+        told(ID, 26, kind="identified", attributes={"alias": anonymous}),
+    ]
+
+
+@pytest.mark.timeout(120)
+def test_all_ids_of_a_person_go(quick_kafka: KafkaServer, tmp_path: Path, redis_url: str) -> None:
+    """Whichever id of a merged person is given, no log and no table has any of them; others are as before."""
+    deployment = Deployment(quick_kafka.bootstrap, tmp_path, RULES, CX_REDIS_URL=redis_url, **POLICY).create()
+    with deployment.worker() as worker:
+        for records in (
+            [*world(24, person=None), *before_merging(), *merging()],
+            [*world(4, begin=27, person=None), *(told(who, 28, kind="purchase", value=1.0) for who in IDS)],
+        ):
+            send(quick_kafka.bootstrap, records)
+            deployment.drained(worker)
+        assert worker.stop() == 0
+    held = customers(deployment)
+    assert held[ID][0] == 14
+    assert in_redis(redis_url, *IDS, COMMENT)
+    seen = on_disk(quick_kafka, *IDS, COMMENT)
+    table = deployment.changelog(topics.CUSTOMERS_TABLE)
+    for who in IDS:
+        for name in (*topics.INPUTS, topics.DEADLETTERS, topics.ALERTS, table):
+            assert any(path.startswith(f"{name}-") for path in seen[who]), (who, name)
+    before = {name: contents(deployment, name) for name in topics.INPUTS}
+
+    done = cx(deployment, "customers", "erase", IDS[2], "--rewrite", "--wait", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["proven"]
+    assert on_disk(quick_kafka, *IDS, COMMENT) == {}
+    assert in_redis(redis_url, *IDS, COMMENT) == []
+    assert customers(deployment) == {who: state for who, state in held.items() if who not in IDS}
+    for name in topics.INPUTS:
+        kept = contents(deployment, name)
+        assert not kept - before[name]
+        gone = [str(each) for each in (before[name] - kept).elements()]
+        assert gone
+        assert all(any(who in each for who in IDS) for each in gone)
