@@ -181,10 +181,10 @@ def test_who_guesses_keys_is_slowed_down(serve: Callable[..., Server], broker: s
 
 def test_more_requests_than_allowed_wait(serve: Callable[..., Server], broker: str) -> None:
     """Beyond the rate of one key comes 429 with Retry-After; another key is not touched."""
-    client = serve(broker, api_keys=KEYS, api_rate=5).client
+    client = serve(broker, api_keys=KEYS, api_rate=1).client
     answers = [client.get("/v1/about", headers=bearer(READ)) for _ in range(20)]
     refused = [each for each in answers if each.status_code == 429]
-    assert len(refused) >= 5
+    assert refused  # whatever the machine: twenty do not take as many seconds
     problem(refused[0], 429, "rate")
     assert int(refused[0].headers["retry-after"]) >= 1
     assert client.get("/v1/about", headers=bearer(OPERATE)).status_code == 200
