@@ -1,12 +1,14 @@
 """Redis stopped, killed and emptied under a worker: what the streams notice of it, and when it says all again.
 
-A real Kafka, a real Redis, ``cx worker`` as it is installed. Two ways:
+A real Kafka, a real Redis, ``cx worker`` as it is installed. Three ways:
 
 - **steady**: events at a rate far below what the worker can do, with their time the clock's. Each fault in turn;
   from Redis' return on it is looked until it says of every customer, slice and alert at least what the tables and
   topics held at the return, while the load goes on. When the load has ended it must say exactly what they do.
 - **saturated**: the same backlog worked off again and again, with Redis fine, stopped, killed, emptied in turns,
   so that the machine's drift befalls all alike. Rates are over the same time from the first commit.
+- **turns**: one backlog, with Redis fine, stopped, stopped, fine for some seconds each, again and again: on a
+  machine that others use as well the ratio of such neighbours is worth more than that of runs minutes apart.
 
 Nothing is lost where the customers table counts, for each customer, exactly the events that were sent.
 """
@@ -15,36 +17,33 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import pairwise
+from itertools import cycle
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-from confluent_kafka import Producer, TopicPartition
-
 from bench.api import cpu_s
-from bench.load import events, read_all
+from bench.load import read_all
+from bench.outage_load import CUSTOMERS, Load, Watch
 from stream import topics
 from stream.brokers.kafka import KafkaServer
 from tests.e2e.equality import Tables, alerts_in, customers_in, newest_in
 from tests.e2e.harness import PARTITIONS, Deployment, WorkerProcess
-from tests.e2e.records import consumer_of
 from tests.serving.conftest import RedisProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 RATE: Final = 2_500
-CUSTOMERS: Final = 10_000
 WARM_S: Final = 30.0
 CALM_S: Final = 20.0
 KILLED_S: Final = 10.0
+TURN_S: Final = 12.0
+SETTLE_S: Final = 4.0
 LOOK_S: Final = 300.0
 CX: Final = (sys.executable, "-m", "stream.cli")
 FINE: Final = "fine"
@@ -64,92 +63,6 @@ groups:
 def say(text: str) -> None:
     """Tell the person who waits."""
     print(text, file=sys.stderr, flush=True)
-
-
-class Load(threading.Thread):
-    """Sends events, a rate of so many a second or as fast as it goes; counts them by customer."""
-
-    def __init__(self, bootstrap: str, number: int, rate: int | None = None) -> None:
-        super().__init__(daemon=True)
-        self.sent: Counter[str] = Counter()
-        self.over = threading.Event()
-        self._number, self._rate = number, rate
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap,
-                "partitioner": "murmur2_random",
-                "linger.ms": 5,
-                "queue.buffering.max.messages": 1_000_000,
-            }
-        )
-
-    def run(self) -> None:
-        """Send until all is sent, or told that it is over."""
-        began = time.time()
-        timing = {} if self._rate is None else {"start_ms": int(began * 1000), "step_ms": 1000 / self._rate}
-        for number, (customer, text) in enumerate(events(self._number, customers=CUSTOMERS, **timing)):
-            self._producer.produce(topics.INPUTS[number % 2], text, customer)
-            self.sent[customer] += 1
-            if number % 50 == 0:
-                self._producer.poll(0)
-                if self.over.is_set():
-                    break
-                if self._rate is not None:
-                    time.sleep(max(0.0, began + number / self._rate - time.time()))
-        self._producer.flush(60)
-
-
-@dataclass(frozen=True)
-class Look:
-    """How far the group was: records committed and records there, of both inputs; ``at`` is monotonic."""
-
-    at: float
-    committed: int
-    end: int
-
-
-class Watch(threading.Thread):
-    """Looks about every 0.1 s how far the group has committed."""
-
-    def __init__(self, deployment: Deployment) -> None:
-        super().__init__(daemon=True)
-        self._consumer = consumer_of(deployment.bootstrap, deployment.app_id)
-        self._partitions = [tp for name in topics.INPUTS for tp in deployment.partitions(name)]
-        self._over = threading.Event()
-        self.looks: list[Look] = []
-
-    def run(self) -> None:
-        """Look until told that it is over."""
-        while not self._over.wait(0.1):
-            at = time.monotonic()
-            asked = [TopicPartition(tp.topic, tp.partition) for tp in self._partitions]
-            committed = sum(max(tp.offset, 0) for tp in self._consumer.committed(asked, timeout=20))
-            end = sum(self._consumer.get_watermark_offsets(tp, timeout=20)[1] for tp in self._partitions)
-            self.looks.append(Look(at, committed, end))
-        self._consumer.close()
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._over.set()
-        self.join()
-
-    def until(self, what: str, condition: Callable[[Look], bool], within: float) -> Look:
-        """The first look from now on of which it is true."""
-        deadline = time.monotonic() + within
-        while time.monotonic() < deadline:
-            if self.looks and condition(self.looks[-1]):
-                return self.looks[-1]
-            time.sleep(0.05)
-        raise TimeoutError(f"not within {within:g} s: {what}; {self.looks[-1:]}")
-
-    def between(self, begin: float, end: float) -> dict[str, float]:
-        """The most that was waiting, and the longest time in which the commits did not move."""
-        looks = [look for look in self.looks if begin <= look.at <= end]
-        moved = [looks[0].at, *(b.at for a, b in pairwise(looks) if b.committed > a.committed), looks[-1].at]
-        return {
-            "longest_gap_s": round(max(b - a for a, b in pairwise(moved)), 2),
-            "largest_lag": max(look.end - look.committed for look in looks),
-        }
 
 
 class Redis(RedisProcess):
@@ -341,17 +254,63 @@ def saturated(kafka: KafkaServer, folder: Path, seconds: float, number: int, rou
     }
 
 
+def turns(kafka: KafkaServer, folder: Path, number: int) -> dict[str, Any]:
+    """One worker over one backlog, Redis stopped in every second pair of turns."""
+    deployment = Deployment(kafka.bootstrap, folder, RULES).create()
+    load = Load(kafka.bootstrap, number)
+    load.start()
+    load.join()
+    rates: dict[str, list[float]] = {"fine": [], "stopped": []}
+    totals = {name: [0.0, 0.0, 0.0] for name in rates}  # events, seconds, CPU seconds
+    with ExitStack() as opened:
+        redis, watch = Redis(folder), Watch(deployment)
+        redis.start()
+        opened.callback(redis.kill)
+        opened.callback(deployment.close)
+        watch.start()
+        worker = opened.enter_context(worker_of(deployment, redis))
+        watch.until("first commit", lambda look: look.committed > 0, 120)
+        for name in cycle(("fine", "stopped", "stopped", "fine")):
+            redis.signal(signal.SIGSTOP if name == "stopped" else signal.SIGCONT)
+            time.sleep(SETTLE_S)
+            begin, cpu = watch.looks[-1], cpu_s(worker.process.pid)
+            time.sleep(TURN_S)
+            end, cpu = watch.looks[-1], cpu_s(worker.process.pid) - cpu
+            if end.committed == number:
+                break  # it had nothing to do at the end of this one
+            did = (end.committed - begin.committed, end.at - begin.at, cpu)
+            totals[name] = [a + b for a, b in zip(totals[name], did, strict=True)]
+            rates[name].append(round(did[0] / did[1]))
+            say(f"  turns, {name}: {rates[name][-1]:,} events/s")
+        redis.signal(signal.SIGCONT)
+        deployment.drained(worker)
+        watch.stop()
+        found = tables(deployment)
+        stop(worker)
+    rate = {name: done / seconds for name, (done, seconds, _) in totals.items()}
+    cost = {name: cpu / done for name, (done, _, cpu) in totals.items()}
+    return {
+        "events": number,
+        "throughput_ratio": round(rate["stopped"] / rate["fine"], 3),
+        "cpu_ratio": round(cost["stopped"] / cost["fine"], 3),
+        "lost": lost(load.sent, found),
+        "events_per_s": rates,
+    }
+
+
 def measure(
     seconds: float = 60.0,
     number: int = 2_000_000,
     rounds: int = 2,
-    ways: Sequence[str] = ("steady", "saturated"),
+    ways: Sequence[str] = ("steady", "saturated", "turns"),
 ) -> dict[str, Any]:
-    """Both ways, or those asked for; Redis is stopped for so many seconds."""
+    """All three ways, or those asked for; Redis is stopped for so many seconds."""
     result: dict[str, Any] = {"seconds": seconds, "partitions": PARTITIONS}
     with TemporaryDirectory() as folder, KafkaServer() as kafka:
         if "steady" in ways:
             result["steady"] = steady(kafka, Path(folder), seconds)
         if "saturated" in ways:
             result["saturated"] = saturated(kafka, Path(folder), seconds, number, rounds)
+        if "turns" in ways:
+            result["turns"] = turns(kafka, Path(folder), number)
     return result

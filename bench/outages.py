@@ -12,6 +12,8 @@ from typing import Any
 
 from bench import outage_receiver, outage_redis
 
+REDIS = ("steady", "saturated", "turns")
+
 
 def main() -> None:
     """Measure what is asked for."""
@@ -22,11 +24,11 @@ def main() -> None:
         "--events", type=int, default=2_000_000, help="of the backlog of the saturated worker"
     )
     parser.add_argument("--rounds", type=int, default=2, help="of all ways to work it off")
-    parser.add_argument("--only", choices=["steady", "saturated", "receiver"], action="append")
+    parser.add_argument("--only", choices=[*REDIS, "receiver"], action="append")
     given = parser.parse_args()
-    wanted = given.only or ["steady", "saturated", "receiver"]
+    wanted = given.only or [*REDIS, "receiver"]
     result: dict[str, Any] = {}
-    if ways := [name for name in wanted if name in ("steady", "saturated")]:
+    if ways := [name for name in wanted if name in REDIS]:
         result["redis"] = outage_redis.measure(given.redis_seconds, given.events, given.rounds, ways)
     if "receiver" in wanted:
         result["receiver"] = outage_receiver.measure(given.receiver_minutes)
