@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import redis
+from confluent_kafka.admin import AdminClient
 
 from stream.brokers import admin
 from stream.brokers.embedded import EmbeddedRedis
@@ -102,6 +103,20 @@ def deploy(kafka: KafkaServer) -> Callable[..., Deployment]:
         return Deployment(app_id, kafka.bootstrap, partitions, topics)
 
     return fresh
+
+
+@pytest.fixture
+def empty(kafka: KafkaServer) -> Iterator[str]:
+    """Address of a Kafka without any topic but its own, before and after."""
+    client = AdminClient({"bootstrap.servers": kafka.bootstrap})
+
+    def clear() -> None:
+        found = client.list_topics(timeout=30).topics
+        in_thread(admin.delete(kafka.bootstrap, [name for name in found if not name.startswith("__")]))
+
+    clear()
+    yield kafka.bootstrap
+    clear()
 
 
 def in_thread(work: Coroutine[Any, Any, Any]) -> Any:

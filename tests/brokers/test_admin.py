@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from aiokafka.errors import InvalidReplicationFactorError
 
-from stream.brokers.admin import BrokerAway, Difference, LayoutWrong, What, check, create, delete, plan
+from stream.brokers.admin import BrokerAway, Difference, LayoutWrong, What, check, create, plan
 from stream.brokers.embedded import EmbeddedKafka
-from stream.brokers.kafka import KafkaServer
 from stream.topics import METRICS, REPLIES, TOUCHPOINTS, Cleanup, TopicSpec, layout
-from tests.conftest import in_thread
 
 APP = "cx-admin-test"
 WANTED = layout(APP, 4)
 WEEK = str(7 * 24 * 3600 * 1000)
-
-
-@pytest.fixture
-def empty(kafka: KafkaServer) -> Iterator[str]:
-    """Address of a Kafka without any topic of the layout, before and after."""
-    names = [topic.name for topic in WANTED]
-    in_thread(delete(kafka.bootstrap, names))
-    yield kafka.bootstrap
-    in_thread(delete(kafka.bootstrap, names))
 
 
 async def test_everything_is_missing_at_first(empty: str) -> None:

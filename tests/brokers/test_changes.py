@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -12,23 +11,10 @@ from stream.brokers import admin
 from stream.brokers.admin import Difference, Extent, What
 from stream.brokers.changes import Change, ChangeRefused, Do, apply, propose, seen
 from stream.topics import ALERTS, METRICS, REPLIES, TOUCHPOINTS, Cleanup, TopicSpec, layout
-from tests.conftest import in_thread
-
-if TYPE_CHECKING:
-    from stream.brokers.kafka import KafkaServer
 
 APP = "cx-changes-test"
 HOUR = 3_600_000
 EMPTY = Extent(0, 0)
-
-
-@pytest.fixture
-def empty(kafka: KafkaServer) -> Iterator[str]:
-    """Address of a Kafka without any topic of the layout, before and after."""
-    names = [topic.name for topic in layout(APP, 4)]
-    in_thread(admin.delete(kafka.bootstrap, names))
-    yield kafka.bootstrap
-    in_thread(admin.delete(kafka.bootstrap, names))
 
 
 async def changes(bootstrap: str, partitions: int = 4, **options: Any) -> list[Change]:
