@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help setup demo test check format bench docs kafka wheel parts clean
 
 # More than there are processors: most tests wait for real parts. Each process has a Kafka and a Redis of its own.
-JOBS ?= 4
+JOBS ?= 3
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
