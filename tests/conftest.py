@@ -38,13 +38,17 @@ class Deployment:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever asks for the real Kafka is marked so, written or not. Its modules come first: they take longest."""
-    slow = set()
+    """Whatever asks for the real Kafka is marked so, written or not; and which tests stay in one process.
+
+    Those of a module share its fixtures, those on the real Kafka the broker: one for the end-to-end tests, which
+    take longest, and one for all others.
+    """
     for item in items:
+        group = item.nodeid.partition("::")[0]
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker("kafka")
-            slow.add(item.path)
-    items.sort(key=lambda item: item.path not in slow)
+            group = "kafka end to end" if group.startswith("tests/e2e/") else "kafka"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -81,7 +85,7 @@ def without(part: str, why: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
-    """A real Kafka for all tests of a process, one after another. A test that ends it must `restart` it."""
+    """A real Kafka for the whole run. A test that ends it must `restart` it."""
     try:
         java()
         install()

@@ -25,7 +25,7 @@ RECORDS = 25_000
 END = format_ms(START_MS + 2 * 3_600_000)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_replay_is_byte_identical(kafka: KafkaServer, tmp_path: Path) -> None:
     """Large batches, small batches and two workers publish the same multiset of ``cx.alerts`` values."""
 
