@@ -58,6 +58,12 @@ def demo() -> Iterator[Stack]:
                     return bool(feeder.done and api.get("/v1/alerts").json().get("alerts"))
 
                 until(alerts, "no alert fires", seconds=240)
+
+                def history() -> bool:  # the page asks for it once, when it is opened
+                    found = api.get("/v1/series", params={"metric": "csat", "window": "1h"}).json()
+                    return len(found.get("points", ())) > 1
+
+                until(history, "there is no history", seconds=120)
             yield stack
         finally:
             feeder.stop()
