@@ -20,6 +20,8 @@ RULES: Final = "cx.rules"
 SILENCES: Final = "cx.silences"
 MODELS: Final = "cx.models"  # versions of what was fitted or learned, each with the moment it holds from
 ERASURES: Final = "cx.erasures"  # who must be forgotten: fingerprints of ids, never ids
+#: Of consumers that erase: never joined, nothing is committed under it, yet brokers are asked about it.
+ERASING_GROUP: Final = "cx-erase"
 FEEDS: Final = (RULES, SILENCES, MODELS)
 
 # Between the agents

@@ -109,6 +109,7 @@ def _serve(app_id: str) -> Iterator[Acl]:
             operations.append("DescribeConfigs")
         yield Acl("topic", spec.name, tuple(operations))
     yield Acl("group", app_id, ("Describe",))  # an erasure waits for workers, if there are any
+    yield Acl("group", topics.ERASING_GROUP, ("Describe",))
 
 
 def _operator(app_id: str) -> Iterator[Acl]:
@@ -116,3 +117,4 @@ def _operator(app_id: str) -> Iterator[Acl]:
     for spec in topics.layout(app_id, 1):
         yield Acl("topic", spec.name, everything)
     yield Acl("group", app_id, ("Read", "Delete"))
+    yield Acl("group", topics.ERASING_GROUP, ("Describe",))

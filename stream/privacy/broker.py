@@ -21,6 +21,7 @@ from confluent_kafka import admin as kafka_admin
 from stream.brokers.security import aiokafka_security, confluent_config
 from stream.privacy.entries import Entry, Refused, Source
 from stream.privacy.logdirs import sizes
+from stream.topics import ERASING_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +34,6 @@ _STALL_S: Final = 60.0
 _LARGEST: Final = 4 * 1024 * 1024
 _READ_ONCE: Final = 5_000
 _READ_S: Final = 0.05  # that much is waited for
-_UNREAD_GROUP: Final = "cx-erase"  # never joined, nothing is committed under it
 #: A broker has just become the one that knows of a group, as after a start of the brokers; it soon answers.
 _LOADING: Final = (
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -80,7 +80,9 @@ class Broker:
     def span(self, source: Source) -> tuple[int, int]:
         """Offsets at which a log begins and ends."""
         low, high = _asked(
-            self._member(_UNREAD_GROUP).get_watermark_offsets, TopicPartition(*source), timeout=_ANSWER_S
+            self._member(ERASING_GROUP).get_watermark_offsets,
+            TopicPartition(*source),
+            timeout=_ANSWER_S,
         )
         return low, high
 
@@ -116,7 +118,7 @@ class Broker:
         return Consumer(
             {
                 **self._config,
-                "group.id": _UNREAD_GROUP,
+                "group.id": ERASING_GROUP,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
