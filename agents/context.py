@@ -63,10 +63,8 @@ class Context:
     async def publish_alerts(self, claims: Iterable[Claim]) -> None:
         """Publish claims as alert events, then let the read model and the counters know."""
         events = [(claim, encode_event(claim)) for claim in claims]
-        headers = [
-            *ALERT_HEADERS,
-            *self.tracing.headers(),
-        ]  # of the record: the event is the same on every replay
+        # The trace belongs to the record: the event is the same on every replay.
+        headers = [*ALERT_HEADERS, *self.tracing.headers()]
         await self.publish(
             topics.ALERTS,
             [Outgoing(claim.fingerprint.encode(), event, headers) for claim, event in events],

@@ -38,6 +38,10 @@ DECISIONS: Final = "cx.decisions"
 CUSTOMERS: Final = "cx.customers"  # profiles, on change
 DEADLETTERS: Final = "cx.deadletters"
 
+#: Logs in which people are named, in the order in which an erasure looks through them: which actions go is known
+#: by the alerts that go.
+NAMING: Final = (*INPUTS, DEADLETTERS, ALERTS, ACTIONS)
+
 # Tables (Faust names their changelog topics after the app)
 CUSTOMERS_TABLE: Final = "customers"
 PANES_TABLE: Final = "panes"
@@ -59,6 +63,11 @@ REDIS_SERIES: Final = "cx:series"  # and a slice: hash: metric and window -> fin
 def changelog(app_id: str, table: str) -> str:
     """Name of a table's changelog topic, as Faust forms it."""
     return f"{app_id}-{table}-changelog"
+
+
+def naming_by_key(app_id: str) -> tuple[str, ...]:
+    """Compacted topics in which people are named: what stands there goes with a tombstone of its key."""
+    return changelog(app_id, CUSTOMERS_TABLE), CUSTOMERS, DECISIONS
 
 
 _DAY_MS: Final = 24 * 3600 * 1000

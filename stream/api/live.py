@@ -140,6 +140,7 @@ class Live:
     Attributes:
         alerts: for event streams.
         metrics: for event streams.
+        handled: records read of what people do about alerts, actions and silences.
         held: accounts of alerts.
         silences: by id; what workers refuse is left out.
         rules: values of ``cx.rules`` by key.
@@ -156,6 +157,7 @@ class Live:
         self.rules: dict[bytes, bytes] = {}
         self.rules_version = 0
         self.number = 0
+        self.handled = 0
         self.ready = asyncio.Event()
         self.closing = False
         self.erasures = Erasures(keys_of(settings))
@@ -220,8 +222,10 @@ class Live:
             self.held.take_decision(key, value)
         elif topic == topics.ACTIONS:
             self.held.take_action(value)
+            self.handled += 1
         elif topic == topics.SILENCES:
             self._take_silence(key, value)
+            self.handled += 1
         elif topic == topics.ERASURES:
             self._take_erasure(key, value)
         elif topic == topics.RULES:

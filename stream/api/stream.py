@@ -68,8 +68,12 @@ class _Stream:
             for _, text in self._after(0):
                 if text is not None:
                     yield text
+        handled = live.handled
         yield self._event("ready", b"{}")
         while not live.closing:
+            if self._alerts and live.handled != handled:
+                handled = live.handled
+                yield self._event("changed", b'{"what":"alerts"}')
             if found := self._after(number):
                 for told, text in found:
                     number = told.number
@@ -237,7 +241,7 @@ class EventStream(Response):
     response_class=EventStream,
     responses={
         200: {
-            "description": "Server-sent events: `alert`, `metrics`, `ready`, `reset`",
+            "description": "Server-sent events: `alert`, `metrics`, `changed`, `ready`, `reset`",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         **problems(400, 401, 403, 422, 429, 503),
@@ -255,6 +259,7 @@ async def stream(
 ) -> Response:
     """Alerts and metrics as they are published. Metrics can be narrowed to slices, as in `/v1/metrics`.
 
+    `changed` says that somebody acted on alerts or silenced some, whose list may be read again.
     `ready` says that what follows is new. After a cut, send the last `id` as `Last-Event-ID`: every alert since
     then comes, and of each slice the newest values. `reset` says that this cannot be: read the lists again.
     """

@@ -92,15 +92,7 @@ def _serve(app_id: str) -> Iterator[Acl]:
         topics.REDRIVES,
     }
     # Of these an erasure says for how long bytes stay.
-    named = {
-        *topics.INPUTS,
-        topics.DEADLETTERS,
-        topics.ALERTS,
-        topics.ACTIONS,
-        topics.CUSTOMERS,
-        topics.DECISIONS,
-    }
-    named.add(topics.changelog(app_id, topics.CUSTOMERS_TABLE))
+    named = {*topics.NAMING, *topics.naming_by_key(app_id)}
     for spec in topics.layout(app_id, 1):
         operations = ["Read"]
         if spec.name in written:

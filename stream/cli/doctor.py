@@ -45,8 +45,8 @@ def doctor(as_json: bool, list_checks: bool) -> None:
         problem = error.message
     with progress("looking at settings", len(PARTS)) as step:
 
-        def say(number: int, part: str) -> None:
-            step.show(f"looking at {part}", number, len(PARTS))
+        def say(number: int) -> None:
+            step.show(f"looking at {PARTS[number]}", number, len(PARTS))
 
         found = examine(look(settings, problem, os.environ, say))
     if as_json:

@@ -39,7 +39,7 @@ def look(
     settings: Settings | None,
     problem: str | None,
     environ: Mapping[str, str],
-    say: Callable[[int, str], None] = lambda _number, _part: None,
+    say: Callable[[int], None] = lambda _number: None,
 ) -> Facts:
     """Everything that can be known now.
 
@@ -47,7 +47,7 @@ def look(
         settings: None where they are refused.
         problem: why they are.
         environ: the environment; of it only names that begin with ``CX_`` are kept, and what is wrong with traces.
-        say: told what is looked at, from 0 on, one of `PARTS`, for people who wait.
+        say: told which of `PARTS` is looked at, from 0 on, for people who wait.
     """
     found: dict[str, Any] = {
         "now_ms": round(time.time() * 1000),
@@ -59,13 +59,13 @@ def look(
         "packages": _packages(),
     }
     if settings is not None:
-        say(0, PARTS[0])
+        say(0)
         found |= _files(settings)
-        say(1, PARTS[1])
+        say(1)
         found |= look_at_broker(settings, found["book"], found["now_ms"])
-        say(2, PARTS[2])
+        say(2)
         found |= _redis(settings)
-        say(3, PARTS[3])
+        say(3)
         found["worker_problem"] = _worker(settings)
     return Facts(**found)
 

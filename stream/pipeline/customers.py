@@ -18,7 +18,6 @@ from stream.customers import (
     fold,
     was_applied,
 )
-from stream.customers import decode as decode_customer
 from stream.customers.ids import IDENTIFIED
 from stream.customers.models import Models
 from stream.intake import Event, Rejection
@@ -326,8 +325,7 @@ class CustomersPartition:
         Returns how many of the events are in; fewer than all where models have to be waited for.
         """
         roster = self._roster
-        touched, written = roster.touched, roster.written
-        stored = self._customers
+        touched = roster.touched
         config = self._config.customers
         ahead_ms = self._config.panes.max_ahead_ms
         watch = self._watch
@@ -364,8 +362,7 @@ class CustomersPartition:
                 inlet.misrouted += 1
             customer = touched.get(customer_id)
             if customer is None:
-                held = written.get(name) or stored.get(name)  # an earlier chunk may have had it
-                customer = touched[customer_id] = Customer() if held is None else decode_customer(held)
+                customer = roster.fetch(customer_id, name)
             offset = record.offset
             if record.headers or customer.known.ids is not None:
                 ended = identities.first(customer, event, record, inlet, telling, changes)

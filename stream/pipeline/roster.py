@@ -39,10 +39,12 @@ class Roster:
     def at(self, name: bytes) -> Customer:
         """Any customer of the partition, to be changed; a new one where nobody has the name."""
         customer_id = name.decode()
-        customer = self.touched.get(customer_id)
-        if customer is None:
-            held = self.written.get(name) or self._stored.get(name)
-            customer = self.touched[customer_id] = Customer() if held is None else decode_customer(held)
+        return self.touched.get(customer_id) or self.fetch(customer_id, name)
+
+    def fetch(self, customer_id: str, name: bytes) -> Customer:
+        """Somebody who is not touched yet, as an earlier chunk or the table has them; from now on touched."""
+        held = self.written.get(name) or self._stored.get(name)
+        customer = self.touched[customer_id] = Customer() if held is None else decode_customer(held)
         return customer
 
     def everyone(self) -> Iterator[tuple[bytes, bytes | Customer]]:

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from stream.privacy.entries import Entry, Source
     from stream.privacy.erasures import Erasures
 
-#: Logs in which people are named, in the order in which they are looked through: which actions go is known by the
-#: alerts that go.
-NAMING = (*topics.INPUTS, topics.DEADLETTERS, topics.ALERTS, topics.ACTIONS)
-
 
 class Concerns:
     """Tells the records that go from those that stay.
@@ -37,7 +33,7 @@ class Concerns:
         self.alerts: set[str] = set()
 
     def goes(self, source: Source, entry: Entry) -> bool:
-        """Whether a record of one of ``NAMING`` is about someone who was erased by then."""
+        """Whether a record of one of ``topics.NAMING`` is about someone who was erased by then."""
         if source.topic in topics.INPUTS:
             return self._input(*source, entry.offset, entry)
         if source.topic == topics.DEADLETTERS:

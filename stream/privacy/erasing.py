@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stream import topics
 from stream.privacy.broker import Broker
 from stream.privacy.cleaning import CLEANED, Compacted, clean, roll
-from stream.privacy.concerns import NAMING
 from stream.privacy.entries import Refused, Source
 from stream.privacy.erasures import note_key, note_of, source_of
 from stream.privacy.feed import REWRITING
@@ -175,7 +174,7 @@ def rewrite(
 
 
 def _ends(broker: Broker) -> dict[str, int]:
-    return {str(source): broker.span(source)[1] for source in broker.sources(NAMING)}
+    return {str(source): broker.span(source)[1] for source in broker.sources(topics.NAMING)}
 
 
 def _input(source: str) -> bool:
@@ -239,15 +238,10 @@ def _sources(partition: int) -> tuple[str, str]:
 
 def _left(broker: Broker, settings: Settings, now_ms: int) -> list[Left]:
     """Until when bytes stay without a rewrite: a file goes whole, once its newest record is past retention."""
-    compacted = [
-        topics.changelog(settings.app_id, topics.CUSTOMERS_TABLE),
-        topics.CUSTOMERS,
-        topics.DECISIONS,
-    ]
+    compacted = topics.naming_by_key(settings.app_id)
     found = []
-    for topic, held in broker.configs(
-        {source.topic for source in broker.sources([*NAMING, *compacted])}
-    ).items():
+    there = {source.topic for source in broker.sources([*topics.NAMING, *compacted])}
+    for topic, held in broker.configs(there).items():
         if topic in compacted:
             lag_ms = int(held["max.compaction.lag.ms"][0]) + int(held["delete.retention.ms"][0])
             until = None if lag_ms >= 2**62 else now_ms + lag_ms

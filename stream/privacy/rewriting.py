@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemas.erasure import RewriteMark, RewritePart
 from stream import topics
-from stream.privacy.concerns import NAMING, Concerns
+from stream.privacy.concerns import Concerns
 from stream.privacy.entries import Entry, Refused, Source
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Rewriting:
         """
         self.concerns = Concerns(self._register.erasures)  # those that are known by now
         found = []
-        spans = {source: self._broker.span(source) for source in self._broker.sources(NAMING)}
+        spans = {source: self._broker.span(source) for source in self._broker.sources(topics.NAMING)}
         total, before = sum(end - begin for begin, end in spans.values()), 0
         for source, (begin, end) in spans.items():
             goes = stays = 0
@@ -160,7 +160,7 @@ class Rewriting:
         mark = self._register.mark
         if mark is None or mark.ends:
             return
-        sources = self._broker.sources(NAMING)
+        sources = self._broker.sources(topics.NAMING)
         spans = {source: self._broker.span(source) for source in sources}
         places = self._broker.committed(self._settings.app_id, sources)
         for source, (begin, end) in spans.items():
@@ -311,10 +311,11 @@ class Rewriting:
         header = self._header()
         begin = self._broker.span(source)[0]
         oldest_ms = self._oldest_ms(source.topic)
+        doing = f"copying {source}"
         for entry in self._broker.read(source, begin, end):
             if entry.offset >= processed and header[0] in entry.headers:
                 continue  # a copy or a spacer of a run that was cut short
-            self._watch(f"copying {source}", entry.offset - begin, end - begin)
+            self._watch(doing, entry.offset - begin, end - begin)
             if 0 <= entry.timestamp < oldest_ms or self.concerns.goes(source, entry):
                 continue
             headers = [each for each in entry.headers if each[0] != HEADER]

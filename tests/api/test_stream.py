@@ -17,7 +17,7 @@ from stream.api.live import RecentAlerts
 from stream.brokers.embedded import EmbeddedKafka
 from stream.measures import slice_key
 from stream.topics import layout
-from tests.api.conftest import INGEST, KEYS, READ, Server, bearer, settings_of
+from tests.api.conftest import INGEST, KEYS, OPERATE, READ, Server, bearer, settings_of
 from tests.api.test_guard import problem
 
 if TYPE_CHECKING:
@@ -152,6 +152,40 @@ def test_alerts_and_metrics_come_as_they_are_published(server: Server, broker: s
         assert whole.next() == ("alert", about)
         publish.metrics({"segment": "vip"}, 7)
         assert plain.next() == ("metrics", metrics_of({"segment": "vip"}, 7))
+
+
+def test_what_people_do_is_told_once_it_is_in_the_lists(server: Server, broker: str) -> None:
+    """An action and a silence come as `changed`, to everybody, and the list that is read then has them."""
+    publish = Publisher(broker)
+    told = alert_of(6)
+    mark = told["data"]["fingerprint"]
+
+    def listed() -> dict[str, Any]:
+        answer = server.client.get("/v1/alerts", headers=bearer(READ), params={"state": "all"})
+        return next(row for row in answer.json()["alerts"] if row["fingerprint"] == mark)
+
+    with (
+        Events(server, only="alerts") as one,
+        Events(server) as other,
+        Events(server, only="metrics") as deaf,
+    ):
+        for each in (one, other, deaf):
+            each.until_ready()
+        publish.alerts(told)
+        assert one.next() == other.next() == ("alert", told)
+        done = server.client.post(
+            f"/v1/alerts/{mark}/actions", headers=bearer(OPERATE), json={"status": "acknowledged"}
+        )
+        assert done.status_code == 201
+        assert one.next() == other.next() == ("changed", {"what": "alerts"})
+        assert listed()["action"]["status"] == "acknowledged"
+        asked = {"matchers": ["segment=s6"], "for": "1h", "comment": "known"}
+        silence = server.client.post("/v1/silences", headers=bearer(OPERATE), json=asked)
+        assert silence.status_code == 201
+        assert one.next() == other.next() == ("changed", {"what": "alerts"})
+        assert listed()["silences"] == [silence.json()["id"]]
+        publish.metrics({}, 9)
+        assert deaf.next()[0] == "metrics"
 
 
 def test_metrics_are_narrowed_to_slices(server: Server, broker: str) -> None:

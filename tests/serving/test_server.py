@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from bench.scrape import SLICES, scrapes, values_of
+from bench.scrape import SLICES, client_s, scrapes, values_of
 from stream.serving import Health, ListenError, OpsServer, Telemetry
 
 if TYPE_CHECKING:
@@ -115,10 +115,10 @@ async def test_a_taken_port_is_one_clear_error() -> None:
 async def test_five_thousand_slices_all_new_are_scraped_quickly_and_rendering_rests_often(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A scrape of which all is new takes less than 150 ms, of which no 10 ms go by without a rest.
+    """A scrape of which all is new takes less than a tenth of prometheus_client's, with a rest every 10 ms.
 
     Both in time of a processor: how busy the machine is with other things is no matter here. The loop waits no
-    longer than rendering goes on; `bench.scrape` measures that by the clock.
+    longer than rendering goes on; `bench.scrape` measures milliseconds by the clock.
     """
     telemetry = Telemetry(max_slices=SLICES)
     keys = [json.dumps({"product": str(number)}) for number in range(SLICES)]
@@ -140,5 +140,5 @@ async def test_five_thousand_slices_all_new_are_scraped_quickly_and_rendering_re
 
     took = await scrapes(telemetry, fresh())
     assert min(size for *_, size in took) > 10_000_000
-    assert min(cpu for cpu, *_ in took) < 0.150
+    assert min(cpu for cpu, *_ in took) < client_s(2) / 10
     assert min(max(after - before for before, after in pairwise(each)) for each in rests) < 0.010

@@ -64,14 +64,26 @@ export function wantCustomers(wanted) {
   refreshAlerts(0);
 }
 
-let asked = null;
+let asking = 0;
+let newest = 0;
+/** Reads the list; of answers that overtake each other the last question's stays. */
+async function readAlerts() {
+  const turn = ++asking;
+  const found = await askAlerts();
+  if (turn < newest) return;
+  newest = turn;
+  state.alerts = found;
+  changed();
+}
+
+let waiting = null;
+/** Soon, once for all that asks until then: news that keep coming must not put it off. */
 export function refreshAlerts(soon = 400) {
-  clearTimeout(asked);
-  asked = setTimeout(async () => {
-    try {
-      state.alerts = await askAlerts();
-      changed();
-    } catch { /* the stream or the next alert asks again */ }
+  if (waiting !== null && soon) return;
+  clearTimeout(waiting);
+  waiting = setTimeout(() => {
+    waiting = null;
+    readAlerts().catch(() => { /* the stream or the next alert asks again */ });
   }, soon);
 }
 
@@ -88,6 +100,7 @@ export function told(text) {
 function take(kind, data) {
   if (kind === "metrics") takeSlice(data);
   else if (kind === "reset") load(); // more was missed than the stream can give again
+  else if (kind === "changed") refreshAlerts(); // somebody acted on an alert or silenced some, here or elsewhere
   else if (kind === "alert") {
     refreshAlerts();
     if (!data.subject.startsWith("customer:")) told(`${data.data.alert}: ${data.data.state}, ${data.subject}`);
@@ -123,7 +136,7 @@ export async function open() {
 
 async function load() {
   for (const found of await api.slices()) takeSlice(found);
-  state.alerts = await askAlerts();
+  await readAlerts();
   state.loaded = true;
   changed();
 }
