@@ -35,7 +35,7 @@ demo: setup ## a live demo with nothing but Python: ARGS="--events 20000 --seed 
 
 test: setup parts ## every test, on a real Kafka and a real Redis: ARGS="-k panes"
 	@seed=$${PYTHONHASHSEED:-$$RANDOM}; echo "PYTHONHASHSEED=$$seed: the order of sets, the same in all processes" >&2; \
-	PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	PYTHONHASHSEED=$$seed $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: setup ## lint, format, types, direction of imports
 	$(BIN)/ruff check .

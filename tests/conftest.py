@@ -8,6 +8,7 @@ import shutil
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -37,18 +38,25 @@ class Deployment:
     topics: tuple[TopicSpec, ...]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever asks for the real Kafka is marked so, written or not; and which tests stay in one process.
 
-    Those of a module share its fixtures, those on the real Kafka the broker: one for the end-to-end tests, which
-    take longest, and one for all others.
+    Those of a module share its fixtures, those on the real Kafka the broker: one for the end-to-end tests, and one
+    for all others. They take longest and come first.
     """
+    of_kafka: dict[str, list[pytest.Item]] = {"kafka end to end": [], "kafka": []}
+    others = []
     for item in items:
         group = item.nodeid.partition("::")[0]
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker("kafka")
             group = "kafka end to end" if group.startswith("tests/e2e/") else "kafka"
+            of_kafka[group].append(item)
+        else:
+            others.append(item)
         item.add_marker(pytest.mark.xdist_group(group))
+    items[:] = [*chain(*of_kafka.values()), *others]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -23,6 +23,8 @@ from tests.conftest import without
 AXE = Path(__file__).parent / "vendor" / "axe.js"
 # Two hours and a quarter of the simulated day: the first incident's alert fires at 09:27 and resolves at 10:42.
 EVENTS = 7_500
+# Event time over wall time: what comes all at once is published once, and has no history.
+SPEED = 600
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     # Chromium's own errands: here nobody answers them.
@@ -47,7 +49,7 @@ def demo() -> Iterator[Stack]:
     """The stack of ``make demo``, fed with some hours of customers, with an alert that goes on firing."""
     rules = resources.files("stream.cli").joinpath("demo.yml").read_text(encoding="utf-8")
     with Stack(rules, page=True) as stack:
-        feeder = Feeder(Sender({"bootstrap.servers": stack.bootstrap}), simulated(1, EVENTS), None)
+        feeder = Feeder(Sender({"bootstrap.servers": stack.bootstrap}), simulated(1, EVENTS), SPEED)
         feeder.start()
         try:
             with httpx.Client(base_url=stack.page_url, timeout=20) as api:

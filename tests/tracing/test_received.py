@@ -13,7 +13,7 @@ import pytest
 from stream import topics
 from tests.api.conftest import INGEST, KEYS, READ, ServeProcess, bearer
 from tests.delivery.receivers import hook
-from tests.e2e.harness import Deployment
+from tests.e2e.harness import Deployment, until
 from tests.e2e.records import read
 from tests.tracing.collector import Collector
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stream.brokers.kafka import KafkaServer
+    from tests.e2e.harness import WorkerProcess
     from tests.tracing.collector import Received
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -39,23 +40,28 @@ allow_private: [127.0.0.0/8]
 route: {receiver: care}
 receivers: [{name: care, webhook_configs: [{url: "%s?token=hush-hush"}]}]
 """
-ADA: list[dict[str, Any]] = [
-    {"event_id": "t", "occurred_at": "2026-01-12T07:30:00Z", "kind": "ticket_opened", "ref": "T-4711"},
-    {
-        "event_id": "r",
-        "occurred_at": "2026-01-12T07:40:00Z",
-        "metric": "nps",
-        "score": 2,
-        "comment": "no-more",
-    },
-]
+TICKET: dict[str, Any] = {
+    "event_id": "t",
+    "customer_id": "ada-lovelace",
+    "occurred_at": "2026-01-12T07:30:00Z",
+    "kind": "ticket_opened",
+    "ref": "T-4711",
+}
+REPLY: dict[str, Any] = {
+    "event_id": "r",
+    "customer_id": "ada-lovelace",
+    "occurred_at": "2026-01-12T07:40:00Z",
+    "metric": "nps",
+    "score": 2,
+    "comment": "no-more",
+}
 CALLER = "4bf92f3577b34da6a3ce929d0e0e4736"  # the trace of whoever posts
 PRIVATE = (b"ada-lovelace", b"no-more", b"T-4711", b"hush-hush", READ.encode(), INGEST.encode(), b"127.0.0.1")
 
 
 def posted(collector: Collector) -> Received:
     """The request that brought events in."""
-    return collector.wait(lambda span: span.name == "POST /v1/events")
+    return collector.wait(lambda span: (span.name, span.trace) == ("POST /v1/events", CALLER))
 
 
 def context(traceparent: str) -> tuple[str, str]:
@@ -84,7 +90,7 @@ async def test_a_request_can_be_followed_to_the_receiver(kafka: KafkaServer, tmp
                 ):
                     await asyncio.to_thread(worker.wait_ready)
                     await asyncio.to_thread(api.wait_ready)
-                    await asyncio.to_thread(ask, api.url)
+                    await asyncio.to_thread(ask, api.url, worker)
                     await server.wait(1)
                     arrived = context(server.posts[0].headers["traceparent"])
                     attempt = await asyncio.to_thread(collector.wait, lambda span: span.kind == "CLIENT")
@@ -112,11 +118,13 @@ async def test_a_request_can_be_followed_to_the_receiver(kafka: KafkaServer, tmp
 CUSTOMER = "GET /v1/customers/{customer_id}"
 
 
-def ask(url: str) -> None:
-    """Post events from within a trace, then look at their customer."""
-    events = [{**event, "customer_id": "ada-lovelace"} for event in ADA]
+def ask(url: str, worker: WorkerProcess) -> None:
+    """Open a ticket, and, once it is known, reply from within a trace; then look at the customer."""
+    assert httpx.post(f"{url}/v1/events", json=TICKET, headers=bearer(INGEST)).status_code == 200
+    # The two are on two topics, and live no alert waits for the other one.
+    until("the ticket is in", lambda: sum(worker.counters("cx_records_total").values()) >= 1)
     headers = {**bearer(INGEST), "traceparent": f"00-{CALLER}-00f067aa0ba902b7-01"}
-    assert httpx.post(f"{url}/v1/events", json=events, headers=headers).status_code == 200
+    assert httpx.post(f"{url}/v1/events", json=REPLY, headers=headers).status_code == 200
     httpx.get(f"{url}/v1/customers/ada-lovelace", headers=bearer(READ))
 
 
