@@ -98,14 +98,15 @@ class ProfilesAgent:
     async def run(self) -> None:
         """Publish for ever, in the time that the stream leaves."""
         while True:
-            rest = 0.0
+            began, rest = monotonic(), 0.0
             # Not while partitions are on their way: a table that has gone would say that nobody is there.
             for partition in self._context.app.assigned(topics.REPLIES):
                 rest += await self._some(partition)
-            await asyncio.sleep(rest or PAUSE_S)
+            # While brokers are waited for, it rests as well.
+            await asyncio.sleep(max(0.0, rest - (monotonic() - began)) if rest else PAUSE_S)
 
     async def _some(self, partition: int) -> float:
-        """A few profiles of a partition; returns how long to rest, 0 where none was due."""
+        """A few profiles of a partition; returns how long that and the rest may take, 0 where none was due."""
         context, owed = self._context, self._owed.get(partition)
         readmodel = context.readmodel
         if owed is None or (readmodel is not None and not readmodel.room and readmodel.ready_check()[0]):
@@ -132,7 +133,7 @@ class ProfilesAgent:
                 )
         self._over(partition, owed)
         behind = sum(lag for tp, lag in context.app.lags().items() if tp.topic in topics.INPUTS)
-        return took * (REST_BEHIND if behind > context.settings.max_batch_records else REST)
+        return took * (1 + (REST_BEHIND if behind > context.settings.max_batch_records else REST))
 
     def _over(self, partition: int, owed: Owed) -> None:
         if self._owed.get(partition) is owed and (kept := owed.over()) is not None:

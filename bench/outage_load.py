@@ -26,11 +26,13 @@ CUSTOMERS: Final = 10_000
 class Load(threading.Thread):
     """Sends events, a rate of so many a second or as fast as it goes; counts them by customer."""
 
-    def __init__(self, bootstrap: str, number: int, rate: int | None = None) -> None:
+    def __init__(
+        self, bootstrap: str, number: int, rate: int | None = None, customers: int = CUSTOMERS
+    ) -> None:
         super().__init__(daemon=True)
         self.sent: Counter[str] = Counter()
         self.over = threading.Event()
-        self._number, self._rate = number, rate
+        self._number, self._rate, self._customers = number, rate, customers
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
@@ -44,7 +46,7 @@ class Load(threading.Thread):
         """Send until all is sent, or told that it is over."""
         began = time.time()
         timing = {} if self._rate is None else {"start_ms": int(began * 1000), "step_ms": 1000 / self._rate}
-        for number, (customer, text) in enumerate(events(self._number, customers=CUSTOMERS, **timing)):
+        for number, (customer, text) in enumerate(events(self._number, customers=self._customers, **timing)):
             self._producer.produce(topics.INPUTS[number % 2], text, customer)
             self.sent[customer] += 1
             if number % 50 == 0:

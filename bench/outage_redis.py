@@ -139,7 +139,7 @@ def stop(worker: WorkerProcess) -> None:
         raise RuntimeError(worker.log[-4000:])
 
 
-def steady(kafka: KafkaServer, folder: Path, seconds: float) -> dict[str, Any]:
+def steady(kafka: KafkaServer, folder: Path, seconds: float, customers: int) -> dict[str, Any]:
     """Each fault in turn under one worker and a steady load."""
     deployment = Deployment(kafka.bootstrap, folder, RULES).create()
     with ExitStack() as opened:
@@ -148,11 +148,12 @@ def steady(kafka: KafkaServer, folder: Path, seconds: float) -> dict[str, Any]:
         opened.callback(redis.kill)
         opened.callback(deployment.close)
         worker = opened.enter_context(worker_of(deployment, redis)).wait_ready()
-        load, watch = Load(kafka.bootstrap, sys.maxsize, RATE), Watch(deployment)
+        load = Load(kafka.bootstrap, sys.maxsize, RATE, customers)
+        watch = Watch(deployment)
         watch.start()
         load.start()
         time.sleep(WARM_S)
-        result: dict[str, Any] = {"rate": RATE, "customers": CUSTOMERS}
+        result: dict[str, Any] = {"rate": RATE, "customers": customers}
         for name in (FINE, *FAULTS):
             calm = time.monotonic()
             time.sleep(CALM_S)
@@ -303,12 +304,13 @@ def measure(
     number: int = 2_000_000,
     rounds: int = 2,
     ways: Sequence[str] = ("steady", "saturated", "turns"),
+    customers: int = CUSTOMERS,
 ) -> dict[str, Any]:
-    """All three ways, or those asked for; Redis is stopped for so many seconds."""
+    """All three ways, or those asked for: Redis stopped for some seconds, a steady load about some customers."""
     result: dict[str, Any] = {"seconds": seconds, "partitions": PARTITIONS}
     with TemporaryDirectory() as folder, KafkaServer() as kafka:
         if "steady" in ways:
-            result["steady"] = steady(kafka, Path(folder), seconds)
+            result["steady"] = steady(kafka, Path(folder), seconds, customers)
         if "saturated" in ways:
             result["saturated"] = saturated(kafka, Path(folder), seconds, number, rounds)
         if "turns" in ways:

@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from bench import outage_receiver, outage_redis
+from bench.outage_load import CUSTOMERS
 
 REDIS = ("steady", "saturated", "turns")
 
@@ -23,13 +24,16 @@ def main() -> None:
     parser.add_argument(
         "--events", type=int, default=2_000_000, help="of the backlog of the saturated worker"
     )
+    parser.add_argument("--customers", type=int, default=CUSTOMERS, help="of the steady load")
     parser.add_argument("--rounds", type=int, default=2, help="of all ways to work it off")
     parser.add_argument("--only", choices=[*REDIS, "receiver"], action="append")
     given = parser.parse_args()
     wanted = given.only or [*REDIS, "receiver"]
     result: dict[str, Any] = {}
     if ways := [name for name in wanted if name in REDIS]:
-        result["redis"] = outage_redis.measure(given.redis_seconds, given.events, given.rounds, ways)
+        result["redis"] = outage_redis.measure(
+            given.redis_seconds, given.events, given.rounds, ways, given.customers
+        )
     if "receiver" in wanted:
         result["receiver"] = outage_receiver.measure(given.receiver_minutes)
     print(json.dumps(result))
