@@ -98,15 +98,15 @@ class ProfilesAgent:
     async def run(self) -> None:
         """Publish for ever, in the time that the stream leaves."""
         while True:
-            began, rest = monotonic(), 0.0
+            began, share = monotonic(), 0.0
             # Not while partitions are on their way: a table that has gone would say that nobody is there.
             for partition in self._context.app.assigned(topics.REPLIES):
-                rest += await self._some(partition)
+                share += await self._some(partition)
             # While brokers are waited for, it rests as well.
-            await asyncio.sleep(max(0.0, rest - (monotonic() - began)) if rest else PAUSE_S)
+            await asyncio.sleep(max(0.0, share - (monotonic() - began)) if share else PAUSE_S)
 
     async def _some(self, partition: int) -> float:
-        """A few profiles of a partition; returns how long that and the rest may take, 0 where none was due."""
+        """A few profiles of a partition; returns how long making and resting take, 0 where none was due."""
         context, owed = self._context, self._owed.get(partition)
         readmodel = context.readmodel
         if owed is None or (readmodel is not None and not readmodel.room and readmodel.ready_check()[0]):

@@ -8,7 +8,6 @@ import shutil
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -45,18 +44,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Those of a module share its fixtures, those on the real Kafka the broker: one for the end-to-end tests, and one
     for all others. They take longest and come first.
     """
-    of_kafka: dict[str, list[pytest.Item]] = {"kafka end to end": [], "kafka": []}
-    others = []
     for item in items:
-        group = item.nodeid.partition("::")[0]
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker("kafka")
-            group = "kafka end to end" if group.startswith("tests/e2e/") else "kafka"
-            of_kafka[group].append(item)
-        else:
-            others.append(item)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items[:] = [*chain(*of_kafka.values()), *others]
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: _FIRST.get(_group(item), len(_FIRST)))
+
+
+_FIRST = {"kafka end to end": 0, "kafka": 1}
+
+
+def _group(item: pytest.Item) -> str:
+    module = item.nodeid.partition("::")[0]
+    if "kafka" not in getattr(item, "fixturenames", ()):
+        return module
+    return "kafka end to end" if module.startswith("tests/e2e/") else "kafka"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -93,7 +95,7 @@ def without(part: str, why: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
-    """A real Kafka for the whole run. A test that ends it must `restart` it."""
+    """A real Kafka for all tests of a process, one after another. A test that ends it must `restart` it."""
     try:
         java()
         install()
