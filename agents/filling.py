@@ -84,8 +84,8 @@ class Filling:
         sampler = Sampler(self._context.settings.redis_series)
         told: dict[str, int] = {}
         consumer = self._context.app.new_consumer()
-        await consumer.start()
         try:
+            await consumer.start()
             sources = [TopicPartition(name, partition) for name in (topics.METRICS, topics.ALERTS)]
             consumer.assign(sources)
             ends = await consumer.end_offsets(sources)

@@ -208,8 +208,8 @@ class Broker:
             admin = AIOKafkaAdminClient(
                 bootstrap_servers=self._settings.brokers, **aiokafka_security(self._settings)
             )
-            await admin.start()
             try:
+                await admin.start()
                 return await sizes(admin, wanted)
             finally:
                 await admin.close()

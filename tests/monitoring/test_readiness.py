@@ -133,11 +133,18 @@ async def test_what_went_to_another_worker_is_no_longer_shown(
         await until(first.is_ready)
         send(deployment, [*values, later()])
 
+        alone: set[str] = set()
+
         async def all_final() -> bool:
-            return len(shown(await first.samples(), "cx_metric_value")) > 20
+            """Whether every slice is shown, and every partition it holds: they come one after another."""
+            samples = await first.samples()
+            alone.clear()
+            alone.update(shown(samples, *families))
+            slices = {name.rpartition("slice=")[2] for name in shown(samples, "cx_metric_value")}
+            held = sum(samples[name] for name in shown(samples, "cx_assigned_partitions"))
+            return len(slices) == 21 and len(shown(samples, "cx_partition_lag")) == held
 
         await until(all_final)
-        alone = shown(await first.samples(), *families)
         async with running(Worker(given)) as (second, _):
             lags = shown(dict.fromkeys(alone, 0), "cx_partition_lag")
 
