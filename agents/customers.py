@@ -36,10 +36,8 @@ PACE_S = 0.01
 #: While events of one topic wait for the other, what there is to wait for is looked at this often.
 LOOK_AGAIN_S = 0.01
 
-#: Versions of models are waited for so long: as a share of the time after which the worker counts as stalled, and
-#: where half of the room for records is taken, in seconds.
+#: Versions of models are waited for so long: a share of the time after which the worker counts as stalled.
 PATIENCE = 0.75
-PRESSED_S = 10.0
 
 
 class CustomersAgent:
@@ -134,14 +132,12 @@ class CustomersAgent:
         self.profiles.changed(partition, names, {})
 
     def _waiting(self, partition: int, held: list[Batch]) -> list[str]:
-        """Topics that are being caught up with and have more to come; none while there is no room to wait.
+        """Topics that are being caught up with and have more to come.
 
         A topic whose end was reached is live until more than a batch piles up again: what comes then comes
         in the order of its arrival, and nobody's alert waits for it.
         """
         app = self._context.app
-        if app.pressed:
-            return []
         waiting = []
         for topic in topics.INPUTS:
             source = (topic, partition)
@@ -153,15 +149,11 @@ class CustomersAgent:
         return waiting
 
     def _keep(self, partition: int, held: list[Batch], done: dict[str, int]) -> list[Batch]:
-        """Acknowledge what is in, keep the rest, and take nothing more of a topic that has much kept."""
-        app = self._context.app
+        """Acknowledge what is in, and keep the rest."""
         kept = [batch for batch in held if batch.last_offset > done.get(batch.topic, -1)]
         for batch in held:
             if batch not in kept:
                 batch.ack()
-        for topic in topics.INPUTS:
-            much = sum(len(batch) for batch in kept if batch.topic == topic)
-            app.hold(topic, partition, on=much >= self._much)
         if kept:
             self._kept[partition] = kept
             asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self.lanes.poke, partition)
@@ -208,7 +200,7 @@ class CustomersAgent:
             self._blocked_at.pop(partition, None)
             return
         waited_s = monotonic() - self._blocked_at.setdefault(partition, monotonic())
-        if waited_s > (PRESSED_S if self._context.app.pressed else self._stall_after_s * PATIENCE):
+        if waited_s > self._stall_after_s * PATIENCE:
             part.waive()
             self._context.telemetry.models_not_awaited()
             logger.warning(

@@ -81,6 +81,7 @@ class Worker:
                 topics.ALERTS,
                 topics.REDRIVES,
             ],
+            merged_topics=topics.INPUTS,
             max_inflight_records=settings.max_inflight_records,
             max_batch_records=settings.max_batch_records,
             stall_after_s=settings.stall_after_ms / 1000,

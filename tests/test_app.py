@@ -148,7 +148,7 @@ def final_replies(kafka: EmbeddedKafka) -> int:
     return int(final["metrics"]["nps"]["1h"]["n"]) if final else 0
 
 
-async def until(what: Any, within: float = 30.0) -> None:
+async def until(what: Any, within: float = 60.0) -> None:
     """Wait for a condition; a coroutine function is awaited each time."""
     async with asyncio.timeout(within):
         while True:

@@ -42,6 +42,9 @@ class BatchApp(faust.App):
     Args:
         id: application id; the consumer group and the prefix of changelog topics.
         hot_topics: topics whose records are handed to agents as :class:`~stream.engine.batch.Batch`.
+        merged_topics: of the hot topics those that a handler merges, and keeps records of one back while it waits
+            for another. Half of ``max_inflight_records`` is theirs, in equal shares of their partitions, so that
+            there is always room for what is waited for.
         max_inflight_records: fetched and not yet acknowledged records at most, over all partitions (one
             more batch may be out): the bound on memory when an agent is slow.
         max_batch_records: records of one partition in one batch at most.
@@ -61,6 +64,7 @@ class BatchApp(faust.App):
         id: str,  # noqa: A002 - Faust's name for it
         *,
         hot_topics: Iterable[str],
+        merged_topics: Iterable[str] = (),
         max_inflight_records: int = 50_000,
         max_batch_records: int = 5_000,
         stall_after_s: float = 60.0,
@@ -84,6 +88,7 @@ class BatchApp(faust.App):
             "consumer_metadata_max_age_ms": 30_000,  # how long a topic can be overlooked after a broker's return
         }
         self.hot_topics = frozenset(hot_topics)
+        self.merged_topics = frozenset(merged_topics)
         self.max_inflight_records = max_inflight_records
         self.max_batch_records = max_batch_records
         self.formats = dict(formats or {})
@@ -226,19 +231,6 @@ class BatchApp(faust.App):
             or tp in consumer.taken  # asked after the lag, which changes later
             or consumer.in_flight.count(tp) > held
         )
-
-    def hold(self, topic: str, partition: int, *, on: bool) -> None:
-        """Take nothing more of a partition while on: its handler has enough and waits for another topic."""
-        consumer = self.batch_consumer
-        if consumer is not None:
-            tp = Partition(topic, partition)
-            consumer.held = consumer.held | {tp} if on else consumer.held - {tp}
-
-    @property
-    def pressed(self) -> bool:
-        """Whether half of ``max_inflight_records`` are out: no time to keep batches back."""
-        consumer = self.batch_consumer
-        return consumer is not None and consumer.in_flight.records * 2 >= self.max_inflight_records
 
     def assigned(self, topic: str) -> list[int]:
         """Partitions of a topic that this worker holds now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -36,12 +36,15 @@ class InFlight:
         self._batches: dict[Partition, deque[Out]] = {}
         self._committable: dict[Partition, int] = {}
         self._moved_at: dict[Partition, float] = {}
+        self._records: Counter[Partition] = Counter()
         self.records = 0
 
     def add(self, batch: Batch, now: float) -> None:
         """Note a batch as handed out at ``now`` (seconds, monotonic)."""
         out = Out(batch, now, len(batch), batch.last_offset + 1)
-        self._batches.setdefault(Partition(batch.topic, batch.partition), deque()).append(out)
+        tp = Partition(batch.topic, batch.partition)
+        self._batches.setdefault(tp, deque()).append(out)
+        self._records[tp] += out.records
         self.records += out.records
 
     def ack(self, batch: Batch, now: float) -> bool:
@@ -54,6 +57,7 @@ class InFlight:
         self._moved_at[tp] = now
         while queue and queue[0].batch.acked:
             done = queue.popleft()
+            self._records[tp] -= done.records
             self.records -= done.records
             self._committable[tp] = done.end
         return True
@@ -61,6 +65,10 @@ class InFlight:
     def count(self, tp: Partition) -> int:
         """How many batches of a partition are out."""
         return len(self._batches.get(tp, ()))
+
+    def out(self, tp: Partition) -> int:
+        """How many records of a partition are out; may be asked from another thread."""
+        return self._records[tp]
 
     def pending(self) -> list[Partition]:
         """Partitions with something to commit."""
@@ -88,4 +96,5 @@ class InFlight:
         self._batches.clear()
         self._committable.clear()
         self._moved_at.clear()
+        self._records.clear()
         self.records = 0

@@ -67,7 +67,7 @@ async def read_changelogs(
     fetcher = consumer._fetcher
     read = 0
     while left:
-        drained = drain(fetcher, left, APPLY_RECORDS)
+        drained = drain(fetcher, dict.fromkeys(left, APPLY_RECORDS))
         for tp, records in drained.items():
             table, partition = wanted[tp]
             try:

@@ -47,16 +47,16 @@ def _as_fetched(_tp: object, record: Record) -> Record:
     return record
 
 
-def drain(fetcher: Fetcher, active: Iterable[Any], max_records: int) -> dict[Any, list[Record]]:
-    """Take what aiokafka has fetched for ``active``, at most ``max_records`` of each partition.
+def drain(fetcher: Fetcher, limits: Mapping[Any, int]) -> dict[Any, list[Record]]:
+    """Take what aiokafka has fetched of the partitions in ``limits``, of each at most so many records.
 
-    All partitions are emptied on each call: aiokafka holds back every partition of a broker while one of
-    them has records waiting. Records are handed on as parsed; aiokafka's own ``ConsumerRecord`` costs more
-    than everything else in the fetch.
+    All these partitions are emptied on each call: aiokafka holds back every partition of a broker for a moment
+    while one of them has records waiting. Records are handed on as parsed; aiokafka's own ``ConsumerRecord``
+    costs more than everything else in the fetch.
     """
     drained: dict[Any, list[Record]] = {}
     for tp in list(fetcher._records):
-        if tp not in active:
+        if tp not in limits:
             if not fetcher._subscriptions.is_assigned(tp):
                 del fetcher._records[tp]
             continue
@@ -64,7 +64,7 @@ def drain(fetcher: Fetcher, active: Iterable[Any], max_records: int) -> dict[Any
         if isinstance(entry, FetchResult):
             if entry._partition_records is not None:
                 entry._partition_records._consumer_record = _as_fetched
-            records = entry.getall(max_records)
+            records = entry.getall(limits[tp])
             if not entry.has_more():
                 del fetcher._records[tp]
                 fetcher._notify(fetcher._wait_consume_future)
@@ -108,7 +108,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         del timeout, max_records
         fetcher = consumer._fetcher
         consumer._coordinator.check_errors()  # aiokafka keeps a fatal error of the group until asked
-        limit = cast("BatchApp", self.app).max_batch_records
+        fetcher._prefetch_backoff = POLL_S  # a partition that has to wait must not keep the others waiting
         mine = cast("BatchConsumer", self.consumer)
         until = monotonic() + POLL_FOR_S
         while self.consumer.flow_active:
@@ -118,8 +118,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 with fetcher._subscriptions.fetch_context():
                     # Said before it happens: what is taken lies behind the position and is not in flight yet.
                     mine.taken = frozenset(fetcher._records)
-                    active = active_partitions - mine.held if mine.held else active_partitions
-                    drained = drain(fetcher, active, limit)
+                    drained = drain(fetcher, mine.limits(active_partitions))
                     mine.taken = frozenset(drained)
                 if drained:
                     return drained
@@ -142,8 +141,8 @@ class BatchConsumer(driver.Consumer):
         self.fetched_at: dict[Partition, float] = {}
         #: Partitions with records taken from the fetcher and not yet handed out.
         self.taken: frozenset[tuple[str, int]] = frozenset()
-        #: Partitions of which nothing is to be taken for now.
-        self.held: frozenset[tuple[str, int]] = frozenset()
+        #: Of each partition of a merged topic, so many records are out at most.
+        self._share = 0
         self.last_commit_at = monotonic()
         #: Offsets of partitions committed so far.
         self.committed_total = 0
@@ -152,6 +151,23 @@ class BatchConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def limits(self, active: Iterable[TP]) -> dict[TP, int]:
+        """How many records to take at most of each partition; those without room are not among them.
+
+        Of a merged topic too little room for half a share is none: batches of a few records cost as much as
+        large ones. Asked from the consumer's thread.
+        """
+        app = self._batch_app
+        found = {}
+        for tp in active:
+            most = app.max_batch_records
+            if tp.topic in app.merged_topics:
+                room = self._share - self.in_flight.out(Partition(*tp))
+                most = min(most, room) if room * 2 >= self._share else 0
+            if most:
+                found[tp] = most
+        return found
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109
         """Yield what was fetched: one message a partition for hot topics, one a record for the others."""
@@ -285,7 +301,8 @@ class BatchConsumer(driver.Consumer):
         # are taken away; a member that had none gets its first ones with the flow on.
         self.stop_flow()
         self.in_flight.forget()
-        self.held = frozenset()
+        merged = sum(tp.topic in self._batch_app.merged_topics for tp in assigned)
+        self._share = max(1, self._batch_app.max_inflight_records // (2 * max(1, merged)))
         self.fetched_at.clear()
         self._room.set()
         self._batch_app.reopen_lanes()
