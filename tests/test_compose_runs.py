@@ -24,7 +24,7 @@ from stream.brokers.child import Child
 from stream.brokers.kafka import KafkaServer, free_port
 from stream.delivery.loading import load_delivery
 from tests.conftest import in_thread, without
-from tests.e2e.harness import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,9 +20,10 @@ from stream.deployment import load_book, read_version
 from stream.feeds import Feeds, Refused, Version, decode_silence, decode_version, model_key, version_key
 from stream.serving import Telemetry
 from stream.settings import Settings
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from stream.alerting.hygiene import Silence
     from stream.alerting.model import RuleBook
@@ -221,13 +222,6 @@ def send(kafka: EmbeddedKafka, topic: str, *records: tuple[bytes, bytes | None])
     assert producer.flush(20) == 0
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for what another task brings about."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 async def test_empty_topics_are_read_at_once(embedded: EmbeddedKafka) -> None:
     """Nothing there is no reason to wait."""
     found = feeds(brokers=embedded.bootstrap)
@@ -250,7 +244,7 @@ async def test_all_is_read_before_the_start_and_what_comes_is_followed(embedded:
     following = asyncio.create_task(found.follow())
     send(embedded, topics.RULES, (b"bad", b"bad"), version(rules("C"), AT + 2))
     send(embedded, topics.SILENCES, silence("s-3"))
-    await until(lambda: len(told) == 2)
+    await eventually(lambda: len(told) == 2)
     assert sorted(told, key=str) == [(["C"], AT + 2), ["s-2", "s-3"]]
     assert not following.done()
     following.cancel()

@@ -10,6 +10,7 @@ from stream.alerting.judge import EPISODES, STATES, Judge
 from stream.measures import Shown, decode_partial_or_mark, encode_metrics
 from stream.measures.wanted import window_config
 from stream.measures.windows import Windows
+from stream.pipeline.finals import Final, Finals
 from stream.pipeline.trials import Trials
 
 if TYPE_CHECKING:
@@ -31,16 +32,6 @@ class MetricsRecord:
     final: bool
     payload: bytes
     values: dict[str, dict[str, MetricValue]]
-
-
-@dataclass(slots=True)
-class _Newest:
-    """The newest final sums of a slice in a batch, and what late data changed on the way there."""
-
-    as_of_ms: int
-    sums: Mapping[str, Stats]
-    controls: Mapping[str, Stats]
-    corrected: int | None
 
 
 @dataclass(slots=True)
@@ -118,12 +109,11 @@ class MetricsPartition:
         for value in values:
             if value is not None:
                 self._windows.apply(decode_partial_or_mark(value))
-        newest: dict[str, _Newest] = {}
+        finals = Finals()
         for closing in self._windows.close():
-            self._take(closing, newest)
+            self._take(closing, finals)
             self._decide(closing, changes)
-        # Several panes may close at once: what is published is the newest final value of each slice.
-        changes.metrics = [self._final(slice_key, found) for slice_key, found in newest.items()]
+        changes.metrics = [self._final(slice_key, final) for slice_key, final in finals]
         if self._windows.frontier > before:
             changes.mark_ms = self._windows.frontier * self._pane_ms
         self._take_changes(changes)
@@ -165,18 +155,18 @@ class MetricsPartition:
         as_of_ms = instant * self._pane_ms
         for key in windows.slices():
             controls = self._trials.controls(key, windows.values)
-            yield self._final(key, _Newest(as_of_ms, windows.values(key), controls, None))
+            yield self._final(key, Final(as_of_ms, windows.values(key), controls, None))
 
-    def _take(self, closing: Closing, newest: dict[str, _Newest]) -> None:
+    def _take(self, closing: Closing, finals: Finals) -> None:
         changed = closing.changed
         for slice_key in (*changed, *self._trials.beside(changed)):
             sums = changed.get(slice_key) or self._windows.values(slice_key)
             corrected = closing.corrected.get(slice_key)
-            before = newest.get(slice_key)
-            if before is not None and before.corrected is not None:
-                corrected = before.corrected if corrected is None else min(corrected, before.corrected)
+            before = finals.corrected(slice_key)
+            if before is not None:
+                corrected = before if corrected is None else min(corrected, before)
             controls = self._trials.controls(slice_key, self._windows.values)
-            newest[slice_key] = _Newest(closing.as_of_ms, sums, controls, corrected)
+            finals.take(slice_key, Final(closing.as_of_ms, sums, controls, corrected))
 
     def _decide(self, closing: Closing, changes: MetricsChanges) -> None:
         judged = self._judge.judge(closing)
@@ -192,8 +182,8 @@ class MetricsPartition:
             changes.progress.append((done.progress[0].encode(), done.progress[1]))
         changes.progress += [(key.encode(), None) for key in (*done.tombstones, *gone)]
 
-    def _final(self, slice_key: str, newest: _Newest) -> MetricsRecord:
-        values = self._shown.values(slice_key, newest.sums, newest.controls)
-        corrected_from_ms = None if newest.corrected is None else newest.corrected * self._pane_ms
-        payload = encode_metrics(slice_key, newest.as_of_ms, True, values, corrected_from_ms)
-        return MetricsRecord(slice_key, newest.as_of_ms, True, payload, values)
+    def _final(self, slice_key: str, final: Final) -> MetricsRecord:
+        values = self._shown.values(slice_key, final.sums, final.controls)
+        corrected_from_ms = None if final.corrected is None else final.corrected * self._pane_ms
+        payload = encode_metrics(slice_key, final.as_of_ms, True, values, corrected_from_ms)
+        return MetricsRecord(slice_key, final.as_of_ms, True, payload, values)

@@ -16,7 +16,7 @@ from stream.api.shapes import Backtest, RulesChecked
 from tests.api.conftest import OPERATE, READ, Server, bearer
 from tests.api.test_guard import problem
 from tests.api.test_stream import Publisher
-from tests.e2e.harness import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

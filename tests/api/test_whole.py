@@ -20,7 +20,8 @@ from stream.api.shapes import (
 from tests.api.conftest import INGEST, KEYS, OPERATE, PRIVACY, READ, Server, bearer, settings_of
 from tests.api.test_guard import problem
 from tests.api.test_stream import Events
-from tests.e2e.harness import Deployment, until
+from tests.e2e.harness import Deployment
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

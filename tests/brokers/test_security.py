@@ -36,8 +36,9 @@ from tests.api.test_stream import Events, Publisher, alert_of
 from tests.brokers.secured import PASSWORD, SECRET, USER, WAYS, SecuredKafka
 from tests.cli.conftest import cx  # a fixture
 from tests.conftest import in_thread, without
-from tests.e2e.harness import PARTITIONS, WorkerProcess, until
+from tests.e2e.harness import PARTITIONS, WorkerProcess
 from tests.e2e.records import read, value
+from tests.waiting import until
 
 if TYPE_CHECKING:
     import subprocess

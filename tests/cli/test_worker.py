@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cli.test_rules import GOOD
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,14 +63,6 @@ def ready(port: int) -> tuple[int, dict[str, Any]]:
             return error.code, json.loads(error.read())
     except OSError:
         return 0, {}
-
-
-def until(condition: Callable[[], bool], seconds: float = 40) -> None:
-    """Wait for a condition, not for a time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 def test_a_wrong_rules_file_stops_the_start(
@@ -120,7 +112,7 @@ def test_broker_away_is_waited_for(tmp_path: Path, free_port: int) -> None:
     """Clear lines instead of a traceback, not ready meanwhile, and SIGTERM ends it with 0."""
     env = {"CX_BROKERS": "127.0.0.1:1", "CX_REDIS_URL": "", "CX_HTTP_PORT": str(free_port)}
     with worker(tmp_path, **env) as process:
-        until(lambda: (tmp_path / "log").read_text().count("trying again") >= 2)
+        until("two attempts", lambda: (tmp_path / "log").read_text().count("trying again") >= 2)
         assert ready(free_port)[0] == 503
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
@@ -140,7 +132,10 @@ def test_redis_away_is_a_reason_and_the_streams_go_on(
         "CX_HTTP_PORT": str(free_port),
     }
     with worker(tmp_path, **env) as process:
-        until(lambda: ready(free_port)[1].get("checks", {}).get("partitions", {}).get("ok") is True)
+        until(
+            "partitions are assigned",
+            lambda: ready(free_port)[1].get("checks", {}).get("partitions", {}).get("ok") is True,
+        )
         status, body = ready(free_port)
         assert status == 503
         assert body["checks"]["redis"]["ok"] is False

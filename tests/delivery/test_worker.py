@@ -18,7 +18,8 @@ from stream import topics
 from tests.delivery.conftest import free_port
 from tests.delivery.events import event
 from tests.delivery.receivers import Hook, Post, hook
-from tests.e2e.harness import Deployment, WorkerProcess, until
+from tests.e2e.harness import Deployment, WorkerProcess
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

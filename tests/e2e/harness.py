@@ -21,13 +21,13 @@ from stream.brokers.child import Child
 from stream.measures import Mark, decode_partial_or_mark
 from tests.conftest import in_thread
 from tests.e2e.records import consumer_of, read, value
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
 PARTITIONS = 4
-STEP_S = 0.05
 MAIN = Path(__file__).with_name("worker_main.py")
 
 #: What differs from a deployment: quick to commit, quick to notice the end of the input.
@@ -38,17 +38,6 @@ SETTINGS = {
     "CX_IDLE_AFTER_MS": "1500",
     "CX_PARTITIONS": str(PARTITIONS),
 }
-
-
-def until(what: str, condition: Callable[[], Any], within: float = 60.0) -> Any:
-    """Ask until the answer is true and return it; fails naming ``what`` after ``within`` seconds."""
-    deadline = time.monotonic() + within
-    while True:
-        if answer := condition():
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within:g} s: {what}")
-        time.sleep(STEP_S)
 
 
 class WorkerProcess:

@@ -9,9 +9,10 @@ import pytest
 
 from stream import topics
 from tests.e2e.checks import by_id, check_state, same
-from tests.e2e.harness import Deployment, WorkerProcess, until
+from tests.e2e.harness import Deployment, WorkerProcess
 from tests.e2e.load import Load
 from tests.e2e.traffic import POLICY, RULES
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,10 @@ import pytest
 from schemas import ModelVersion, format_ms, to_ms
 from stream import topics
 from tests.customers.contracts import cohorts, learn_all, people, unhappy_leave
-from tests.e2e.harness import Deployment, until
+from tests.e2e.harness import Deployment
 from tests.e2e.records import ToSend, send, value
 from tests.pipeline.test_lessons import stored
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

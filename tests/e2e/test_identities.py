@@ -14,9 +14,10 @@ from stream.cli.root import cx as root
 from stream.customers import decode
 from stream.customers.ids import merged_into
 from tests.e2e.checks import customers_of, same
-from tests.e2e.harness import Deployment, until
+from tests.e2e.harness import Deployment
 from tests.e2e.records import ToSend, send, value
 from tests.pipeline.test_identities import as_one, traffic
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

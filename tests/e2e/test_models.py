@@ -11,8 +11,9 @@ from bench.cdnow import EVERY, PUBLISHED, WEEK_39, events, mean_error, reference
 from schemas import ModelVersion
 from stream import topics
 from stream.customers.value import ValueModel, expected_purchases
-from tests.e2e.harness import Deployment, until
+from tests.e2e.harness import Deployment
 from tests.e2e.records import ToSend, send, value
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

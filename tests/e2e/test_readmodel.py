@@ -13,10 +13,11 @@ from schemas import CustomerProfile
 from stream import topics
 from stream.customers.profile import moment
 from tests.e2e.equality import Tables, alerts_in, customers_in, newest_in, told
-from tests.e2e.harness import Deployment, until
+from tests.e2e.harness import Deployment
 from tests.e2e.records import ToSend, send, value
 from tests.e2e.traffic import POLICY, RULES, traffic
 from tests.serving.conftest import RedisProcess
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

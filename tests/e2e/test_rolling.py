@@ -16,8 +16,9 @@ from confluent_kafka import Producer
 from stream import app, topics
 from stream.engine.formats import HEADER
 from tests.e2e import harness
-from tests.e2e.harness import Deployment, until
+from tests.e2e.harness import Deployment
 from tests.e2e.records import value
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from stream.brokers.kafka import KafkaServer

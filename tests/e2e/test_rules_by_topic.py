@@ -13,8 +13,9 @@ import pytest
 from schemas import format_ms
 from schemas.times import parse, to_ms
 from stream import topics
-from tests.e2e.harness import Deployment, WorkerProcess, until
+from tests.e2e.harness import Deployment, WorkerProcess
 from tests.e2e.records import ToSend, send, value
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,9 +16,10 @@ from stream.brokers.embedded import _redis_server
 from stream.brokers.kafka import free_port
 from stream.topics import Cleanup, TopicSpec
 from tests.conftest import in_thread
-from tests.e2e.harness import Deployment, until
+from tests.e2e.harness import Deployment
 from tests.e2e.records import send
 from tests.e2e.traffic import traffic
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

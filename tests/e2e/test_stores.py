@@ -9,13 +9,14 @@ import pytest
 
 from stream import topics
 from tests.e2e.checks import by_id, check_state, same
-from tests.e2e.harness import PARTITIONS, Deployment, until
+from tests.e2e.harness import PARTITIONS, Deployment
 from tests.e2e.load import Load
 from tests.e2e.records import send
 from tests.e2e.test_kills import die, plan
 from tests.e2e.test_start import refused
 from tests.e2e.traffic import POLICY, RULES
 from tests.privacy.erased import cx, world
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,6 +22,7 @@ from faust.types import StreamT
 from stream.brokers import admin
 from stream.engine import Batch, BatchApp, Lanes, Stores
 from stream.topics import Cleanup, TopicSpec
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -42,13 +43,6 @@ QUICK = {
 
 #: Looks in a row, a tenth of a second apart, at which a broker that slept has to be well.
 LOOKS_WELL = 20
-
-
-async def until(what: Callable[[], bool], *, within: float = 30.0, every: float = 0.01) -> None:
-    """Wait for something that tells nobody when it happens."""
-    async with asyncio.timeout(within):
-        while not what():
-            await asyncio.sleep(every)
 
 
 @dataclass
@@ -269,7 +263,7 @@ async def hanging(kafka: KafkaServer) -> AsyncIterator[None]:
             good = good + 1 if metadata.brokers and metadata.topics and led else 0
             return good >= LOOKS_WELL
 
-        await until(well, within=60, every=0.1)
+        await eventually(well, every=0.1)
 
 
 class Gate:

@@ -13,7 +13,8 @@ from confluent_kafka import TopicPartition as ConfluentPartition
 from confluent_kafka.admin import AdminClient
 
 from stream.engine import Batch, Lanes, PublishFailed
-from tests.engine.rig import Gate, Rig, Seen, crashed, hanging, running, stop, until, values
+from tests.engine.rig import Gate, Rig, Seen, crashed, hanging, running, stop, values
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from faust.types import StreamT
@@ -31,7 +32,7 @@ async def test_every_codec(rig: Rig, codec: str) -> None:
     seen = Seen()
     rig.consume(app, Lanes(app, seen), topic)
     async with running(app):
-        await until(lambda: seen.count >= len(sent))
+        await eventually(lambda: seen.count >= len(sent))
     assert [(r.key, r.value) for batch in seen.batches for r in batch.records] == sent
     assert [r.offset for batch in seen.batches for r in batch.records] == list(range(len(sent)))
     assert rig.committed(topic) == len(sent)
@@ -53,7 +54,7 @@ async def test_bytes_reach_the_handler_untouched(rig: Rig) -> None:
     seen = Seen()
     rig.consume(app, Lanes(app, seen), topic)
     async with running(app):
-        await until(lambda: seen.count >= len(sent))
+        await eventually(lambda: seen.count >= len(sent))
     records = [record for batch in seen.batches for record in batch.records]
     assert [(r.key, r.value) for r in records] == sent
     assert rig.committed(topic) == len(sent)
@@ -75,7 +76,7 @@ async def test_a_topic_that_is_not_hot_is_stock_faust(rig: Rig) -> None:
     rig.send(hot, [(b"h", b"%d" % n) for n in range(500)])
     rig.send(cold, [(b"c%d" % n, b"%d" % n) for n in range(500)])
     async with running(app):
-        await until(lambda: seen.count == 500 and len(singles) == 500)
+        await eventually(lambda: seen.count == 500 and len(singles) == 500)
     assert singles == [(b"c%d" % n, b"%d" % n, n, {}) for n in range(500)]
     assert values(seen.batches) == [b"%d" % n for n in range(500)]
     assert (rig.committed(hot), rig.committed(cold)) == (500, 500)
@@ -107,14 +108,14 @@ async def test_memory_is_bounded_with_a_slow_handler(rig: Rig) -> None:
         await gate.next()
         consumer = app.batch_consumer
         assert consumer is not None
-        await until(lambda: not consumer._room.is_set())
+        await eventually(lambda: not consumer._room.is_set())
         before = resident_mb()
         for _ in range(20):  # the fetcher has every chance to go on
             await asyncio.sleep(0.05)
             assert limit <= consumer.in_flight.records <= limit + batch
         assert resident_mb() - before < 15
         gate.go.set()
-        await until(lambda: rig.committed_total(topic, 4) == total, within=60, every=0.1)
+        await eventually(lambda: rig.committed_total(topic, 4) == total, within=60, every=0.1)
     assert limit <= most <= limit + batch
 
 
@@ -149,7 +150,7 @@ async def test_a_topic_that_is_kept_back_leaves_room_for_the_one_it_waits_for(ri
 
     rig.consume(app, Lanes(app, merging), ahead, awaited)
     async with running(app):
-        await until(lambda: rig.committed(ahead) == rig.committed(awaited) == 5_000, every=0.1)
+        await eventually(lambda: rig.committed(ahead) == rig.committed(awaited) == 5_000, every=0.1)
     assert seen == {topic: [b"%d" % n for n in range(5_000)] for topic in (ahead, awaited)}
     assert 0 < most <= room / 2 / 2  # half of the room is for the two of them
 
@@ -166,11 +167,11 @@ async def test_records_that_wait_inside_the_worker_are_not_caught_up(rig: Rig) -
         await gate.next()
         consumer = app.batch_consumer
         assert consumer is not None
-        await until(lambda: bool(consumer.taken))
+        await eventually(lambda: bool(consumer.taken))
         assert set(app.lags().values()) == {0}
         assert [app.caught_up(topic, 0) for topic in topics] == [False, False]
         gate.go.set()
-        await until(lambda: all(app.caught_up(topic, 0) for topic in topics))
+        await eventually(lambda: all(app.caught_up(topic, 0) for topic in topics))
         assert len(gate.done) == 2
 
 
@@ -186,7 +187,7 @@ async def test_nothing_is_committed_while_a_handler_is_unfinished(rig: Rig) -> N
         await app.consumer.commit()
         assert rig.committed(topic) is None
         gate.go.set()
-        await until(lambda: rig.committed(topic) == 10)
+        await eventually(lambda: rig.committed(topic) == 10)
 
 
 async def test_acks_in_any_order(rig: Rig) -> None:
@@ -202,15 +203,15 @@ async def test_acks_in_any_order(rig: Rig) -> None:
 
     app.agent(app.hot_topic(topic), name="collect")(collect)
     async with running(app):
-        await until(lambda: len(got) == 5)
+        await eventually(lambda: len(got) == 5)
         for late in (got[4], got[2], got[1]):
             late.ack()
         await app.consumer.commit()
         assert rig.committed(topic) is None
         got[0].ack()
-        await until(lambda: rig.committed(topic) == 3)
+        await eventually(lambda: rig.committed(topic) == 3)
         got[3].ack()
-        await until(lambda: rig.committed(topic) == 5)
+        await eventually(lambda: rig.committed(topic) == 5)
 
 
 async def test_a_commit_that_failed_is_made_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +233,7 @@ async def test_a_commit_that_failed_is_made_again(rig: Rig, monkeypatch: pytest.
             return await commit(offsets)
 
         monkeypatch.setattr(thread, "commit", once)
-        await until(lambda: rig.committed(topic) == 3)
+        await eventually(lambda: rig.committed(topic) == 3)
         assert len(refused) == 1
 
 
@@ -261,7 +262,7 @@ async def test_a_handler_that_raises_stops_the_app_with_nothing_committed(rig: R
     again, seen = rig.app(topic), Seen()
     rig.consume(again, Lanes(again, seen), topic)
     async with running(again):
-        await until(lambda: seen.count == 11)
+        await eventually(lambda: seen.count == 11)
     assert values(seen.batches) == [b"%d" % n for n in range(10)] + [b"more"]
 
 
@@ -301,9 +302,9 @@ async def test_a_graceful_stop_finishes_what_is_at_work(rig: Rig) -> None:
         rig.send(topic, [(b"k", b"later %d" % n) for n in range(20)])
         consumer = app.batch_consumer
         assert consumer is not None
-        await until(lambda: consumer.in_flight.records == 25)
+        await eventually(lambda: consumer.in_flight.records == 25)
         stopping = asyncio.create_task(stop(app))
-        await until(lambda: not consumer.flow_active)
+        await eventually(lambda: not consumer.flow_active)
         assert not stopping.done()
         gate.go.set()
         await stopping
@@ -319,8 +320,8 @@ async def test_an_offset_beyond_the_log_begins_anew(rig: Rig) -> None:
     app, seen = rig.app(topic), Seen()
     rig.consume(app, Lanes(app, seen), topic)
     async with running(app):
-        await until(lambda: seen.count == 10)
-        await until(lambda: rig.committed(topic) == 10)
+        await eventually(lambda: seen.count == 10)
+        await eventually(lambda: rig.committed(topic) == 10)
     assert values(seen.batches) == [b"%d" % n for n in range(10)]
 
 
@@ -335,8 +336,8 @@ async def test_an_offset_before_the_log_goes_on_with_what_is_left(rig: Rig) -> N
     app, seen = rig.app(topic), Seen()
     rig.consume(app, Lanes(app, seen), topic)
     async with running(app):
-        await until(lambda: seen.count == 4)
-        await until(lambda: rig.committed(topic) == 10)
+        await eventually(lambda: seen.count == 4)
+        await eventually(lambda: rig.committed(topic) == 10)
     assert values(seen.batches) == [b"6", b"7", b"8", b"9"]
 
 
@@ -383,11 +384,11 @@ async def test_a_bounce_of_the_broker_is_sat_out(rig: Rig, kafka: KafkaServer) -
     rig.consume(app, Lanes(app, write), topic)
     rig.send(topic, [(b"k", b"before %d" % n) for n in range(10)])
     async with running(app):
-        await until(lambda: seen.count == 10)
+        await eventually(lambda: seen.count == 10)
         kafka.kill()
         await asyncio.to_thread(kafka.restart)
         rig.send(topic, [(b"k", b"after %d" % n) for n in range(10)])
-        await until(lambda: seen.count >= 20, within=60)
+        await eventually(lambda: seen.count >= 20, within=60)
         assert not app.crashed
     assert set(values(seen.batches)) == {b"%s %d" % (w, n) for w in (b"before", b"after") for n in range(10)}
     assert set((await rig.latest(changelog))[0]) == set(values(seen.batches))

@@ -14,7 +14,8 @@ import pytest
 
 from stream import engine
 from stream.brokers import admin
-from tests.engine.rig import Rig, recovery_of, running, until
+from tests.engine.rig import Rig, recovery_of, running
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from stream.engine import BatchApp
@@ -86,7 +87,7 @@ async def test_the_program_in_the_docstring(rig: Rig) -> None:
             expected[key] += rig.send("clicks", [(key, b"click")] * 100 * (at + 1))
         app: BatchApp = run(program_of_the_package(), rig.bootstrap)["app"]
         async with running(app):
-            await until(partial(caught_up, app))
+            await eventually(partial(caught_up, app))
         found = {k: int(v) for now in (await rig.latest(topics[1])).values() for k, v in now.items()}
         assert found == expected
 
@@ -108,7 +109,7 @@ async def test_the_programs_on_the_page(rig: Rig) -> None:
     running_main = asyncio.create_task(names["main"](told))
     async with asyncio.timeout(30):
         await recovery_of(app).completed.wait()
-        await until(partial(caught_up, app))
+        await eventually(partial(caught_up, app))
     state = names["state_of_the_worker"]()
     assert state["partitions"] == [0, 1]
     assert sum(state["behind"].values()) == state["in flight"] == 0

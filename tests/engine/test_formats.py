@@ -10,7 +10,8 @@ from aiokafka import TopicPartition
 from stream.engine import Batch, BatchTable, Format, Lanes, NewerFormat, Outgoing
 from stream.engine.formats import HEADER, Migrated
 from stream.engine.recovery import read_changelogs
-from tests.engine.rig import Rig, crashed, producing, running, until
+from tests.engine.rig import Rig, crashed, producing, running
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from stream.engine import BatchApp
@@ -90,11 +91,11 @@ async def test_messages_between_agents_have_formats_too(rig: Rig) -> None:
 
     rig.consume(new, Lanes(new, take), topic)
     async with running(new):
-        await until(lambda: found == [b"2:old"])
+        await eventually(lambda: found == [b"2:old"])
         await new.batch_producer.send_many(topic, [Outgoing(b"k", b"2:new")])
-        await until(lambda: found == [b"2:old", b"2:new"])
-        await until(lambda: rig.committed(topic) == 2)
-        await until(lambda: rig.committed(topic) == 2)
+        await eventually(lambda: found == [b"2:old", b"2:new"])
+        await eventually(lambda: rig.committed(topic) == 2)
+        await eventually(lambda: rig.committed(topic) == 2)
     third = rig.app(topic, formats={topic: TWO})
     async with producing(third):
         await third.batch_producer.send_many(topic, [Outgoing(b"k", b"2:not for the old")])

@@ -14,7 +14,8 @@ import pytest
 
 from stream.engine import Batch, recovery
 from tests.engine.counter import TABLE, Counter, check_exact
-from tests.engine.rig import Gate, Rig, crashed, ready, recovery_of, running, stop, until
+from tests.engine.rig import Gate, Rig, crashed, ready, recovery_of, running, stop
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,7 +36,7 @@ def feed(rig: Rig, topic: str, count: int, start: int = 0) -> int:
 
 async def finished(rig: Rig, topic: str, total: int, within: float = 40) -> None:
     """Wait until the group has committed everything."""
-    await until(lambda: rig.committed_total(topic, PARTITIONS) == total, within=within, every=0.05)
+    await eventually(lambda: rig.committed_total(topic, PARTITIONS) == total, within=within, every=0.05)
 
 
 def holds(job: Counter) -> set[int]:
@@ -51,11 +52,11 @@ async def test_rebalances_while_busy(rig: Rig) -> None:
     total = 0
     async with running(first.app):
         total += feed(rig, topic, 10_000)
-        await until(lambda: len(first.handled) > 100)
+        await eventually(lambda: len(first.handled) > 100)
         async with running(second.app):
             total += feed(rig, topic, 10_000, total)
             await ready(first.app, second.app)
-            await until(lambda: len(holds(first)) == len(holds(second)) == 2)
+            await eventually(lambda: len(holds(first)) == len(holds(second)) == 2)
             assert holds(first) | holds(second) == set(range(PARTITIONS))
             total += feed(rig, topic, 10_000, total)
             await finished(rig, topic, total)
@@ -85,10 +86,10 @@ async def test_what_is_at_work_is_finished_before_partitions_move(rig: Rig) -> N
         await gate.next()
         began = first.app.rebalancing_count
         async with running(second.app, wait=False):
-            await until(lambda: first.app.rebalancing_count > began)
+            await eventually(lambda: first.app.rebalancing_count > began)
             consumer = first.app.batch_consumer
             assert consumer is not None
-            await until(lambda: not consumer.flow_active)
+            await eventually(lambda: not consumer.flow_active)
             assert second.handled == []
             gate.go.set()
             await ready(first.app, second.app)
@@ -114,7 +115,7 @@ async def test_a_handler_that_fails_while_partitions_move(rig: Rig) -> None:
         async with running(second.app, wait=False):
             consumer = first.app.batch_consumer
             assert consumer is not None
-            await until(lambda: not consumer.flow_active)
+            await eventually(lambda: not consumer.flow_active)
             gate.go.set()
             assert isinstance(await crashed(first.app), LookupError)
             await stop(first.app)
@@ -175,7 +176,7 @@ async def test_a_rebalance_during_recovery_begins_it_anew(rig: Rig, monkeypatch:
         slow.go.set()
         await ready(first.app, second.app)
         latest = await rig.latest(f"{rig.group}-{TABLE}-changelog")
-        await until(lambda: len(holds(first)) == len(holds(second)) == 2)
+        await eventually(lambda: len(holds(first)) == len(holds(second)) == 2)
         for job in (first, second):
             assert {p: job.table.partition(p) for p in holds(job)} == {p: latest[p] for p in holds(job)}
         total += feed(rig, topic, 1_000, total)
@@ -206,10 +207,10 @@ async def test_kept_partitions_are_not_read_again(rig: Rig) -> None:
         await finished(rig, topic, total)
         read = recovery_of(first.app).records_total
         async with running(second.app):
-            await until(lambda: len(holds(first)) == len(holds(second)) == 2)
+            await eventually(lambda: len(holds(first)) == len(holds(second)) == 2)
             await ready(first.app)
             kept = {p: first.table.partition(p) for p in holds(first)}
-        await until(lambda: len(holds(first)) == PARTITIONS)
+        await eventually(lambda: len(holds(first)) == PARTITIONS)
         await ready(first.app)
         assert all(first.table.partition(p) is data for p, data in kept.items())
         moved = sum(
@@ -297,11 +298,11 @@ async def test_a_worker_that_missed_a_generation_reads_its_tables_again(rig: Rig
         os.kill(paused.pid, signal.SIGSTOP)
         other = Counter(rig, topic, out)
         async with running(other.app):  # takes over when the session has run out
-            await until(lambda: len(holds(other)) == PARTITIONS)
+            await eventually(lambda: len(holds(other)) == PARTITIONS)
             total += feed(rig, topic, 2_000, total)
             await finished(rig, topic, total)
             os.kill(paused.pid, signal.SIGCONT)
-            await until(lambda: len(holds(other)) == PARTITIONS // 2)
+            await eventually(lambda: len(holds(other)) == PARTITIONS // 2)
             total += feed(rig, topic, 2_000, total)
             await finished(rig, topic, total)
         total += feed(rig, topic, 2_000, total)

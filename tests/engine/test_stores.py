@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from stream.engine import BatchTable, StoreBroken, StoreRefused, Stores
 from stream.engine.stores import CLOCKS_S, MOST_AGE_S, WALK, Mark
 from tests.engine.counter import TABLE, Counter, check_exact
-from tests.engine.rig import Rig, producing, recovery_of, running, until
+from tests.engine.rig import Rig, producing, recovery_of, running
 from tests.engine.test_group import PARTITIONS, feed, finished, holds, process, topics
 from tests.engine.test_table import recover, table_of
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -301,13 +302,13 @@ async def test_partitions_that_move_away_leave_nothing(rig: Rig, stores: Stores,
     async with running(first.app):
         await finished(rig, topic, 2_000)
         async with running(second.app):
-            await until(lambda: len(holds(first)) == len(holds(second)) == PARTITIONS // 2)
+            await eventually(lambda: len(holds(first)) == len(holds(second)) == PARTITIONS // 2)
             for job in (first, second):
                 assert job.app.stores is not None
                 assert {int(p.name) for p in (job.app.stores.folder / TABLE).iterdir()} == holds(job)
             feed(rig, topic, 1_000, 2_000)
             await finished(rig, topic, 3_000)
-        await until(lambda: len(holds(first)) == PARTITIONS)
+        await eventually(lambda: len(holds(first)) == PARTITIONS)
         latest = await rig.latest(f"{rig.group}-{TABLE}-changelog")
         assert {p: dict(first.table.partition(p)) for p in holds(first)} == latest
     await check_exact(rig, topic, out)

@@ -12,7 +12,8 @@ from aiokafka.errors import GroupAuthorizationFailedError
 
 from stream.engine import Batch, BatchApp, Lanes, Partition, Stalled, lanes
 from stream.engine.watchdog import Watchdog, stalled
-from tests.engine.rig import Gate, Rig, Seen, crashed, running, stop, until
+from tests.engine.rig import Gate, Rig, Seen, crashed, running, stop
+from tests.waiting import eventually
 
 A, B = Partition("a", 0), Partition("b", 1)
 
@@ -99,7 +100,7 @@ async def test_a_hanging_handler_is_named_and_then_ends_the_app(
     rig.send(topic, [(b"k", b"v")])
     async with running(app):
         await gate.next()
-        await until(lambda: bool(app.watchdog.reasons(monotonic())))
+        await eventually(lambda: bool(app.watchdog.reasons(monotonic())))
         assert not app.crashed
         assert list(app.watchdog.reasons(monotonic())) == [Partition(topic, 0)]
         reason = await crashed(app)
@@ -134,7 +135,7 @@ async def test_a_slow_handler_with_much_queued_is_no_stall(rig: Rig) -> None:
     app.agent(app.hot_topic(topic), name="slow")(agent)
     rig.send(topic, [(b"k", b"v")] * 12)
     async with running(app):
-        await until(lambda: len(handled) == 12)
+        await eventually(lambda: len(handled) == 12)
         assert not app.crashed
 
 

@@ -25,8 +25,9 @@ from tests.docs.pages import ROOT
 from tests.e2e.harness import Deployment
 from tests.monitoring import drawing
 from tests.monitoring.drawing import FONT, Box, Line
-from tests.monitoring.prometheus import Prometheus, until
+from tests.monitoring.prometheus import Prometheus
 from tests.monitoring.queries import filled
+from tests.waiting import until
 
 PICTURES = ROOT / "docs" / "pictures"
 SPEED = 180.0  # as `cx demo`: the six hours with all incidents in two minutes

@@ -14,7 +14,7 @@ from stream.brokers.child import Child, Startable
 from stream.brokers.kafka import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 CONFIG = """
@@ -111,12 +111,3 @@ class Prometheus(Startable):
         except urllib.error.HTTPError as error:
             with error:
                 raise AssertionError(f"{asked}: {error.read().decode()}") from None
-
-
-def until(what: str, found: Callable[[], Any], within: float = 60.0) -> Any:
-    """Ask until the answer is true and return it; fails naming ``what``."""
-    deadline = time.monotonic() + within
-    while not (answer := found()):
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
-        time.sleep(0.2)
-    return answer

@@ -11,9 +11,10 @@ import pytest
 
 from stream import topics
 from stream.app import Worker
+from tests.app.rig import RULES, Asked, later, reply, running, send, settings
 from tests.engine.rig import hanging
 from tests.serving.conftest import RedisProcess
-from tests.test_app import RULES, Asked, later, reply, running, send, settings, until
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +63,7 @@ async def test_a_stalled_partition_is_named(
         await write(partition, entries)
 
     async with running(worker) as (asked, _):
-        await until(asked.is_ready)
+        await eventually(asked.is_ready)
         monkeypatch.setattr(table, "write", held)
         send(deployment, [reply(1)])
         began = monotonic()
@@ -79,7 +80,7 @@ async def test_a_stalled_partition_is_named(
         assert reason.split(":")[0] == "/".join(name.split('"')[3::-2])
         assert 2 <= seconds < 6
         go_on.set()
-        await until(asked.is_ready)
+        await eventually(asked.is_ready)
 
 
 async def test_a_broker_that_hangs_is_named(deploy: Callable[..., Deployment], kafka: KafkaServer) -> None:
@@ -87,10 +88,10 @@ async def test_a_broker_that_hangs_is_named(deploy: Callable[..., Deployment], k
     deployment = deploy()
     worker = Worker(settings(deployment, app_id=deployment.app_id))
     async with running(worker) as (asked, _):
-        await until(asked.is_ready)
+        await eventually(asked.is_ready)
         async with hanging(kafka):
             assert (await wrong(asked, "broker")).startswith("no answer for ")
-        await until(asked.is_ready, 60)
+        await eventually(asked.is_ready, 60)
 
 
 async def test_a_redis_that_hangs_is_named_and_nothing_else_suffers(
@@ -101,7 +102,7 @@ async def test_a_redis_that_hangs_is_named_and_nothing_else_suffers(
     deployment = deploy()
     worker = Worker(settings(deployment, app_id=deployment.app_id, redis_url=redis_process.url))
     async with running(worker) as (asked, _):
-        await until(asked.is_ready)
+        await eventually(asked.is_ready)
         redis_process.process.send_signal(signal.SIGSTOP)
         try:
             send(deployment, [reply(number) for number in range(100)])
@@ -112,7 +113,7 @@ async def test_a_redis_that_hangs_is_named_and_nothing_else_suffers(
             assert samples['cx_records_total{topic="cx.replies",verdict="applied"}'] == 100
         finally:
             redis_process.process.send_signal(signal.SIGCONT)
-        await until(asked.is_ready)
+        await eventually(asked.is_ready)
 
 
 async def test_what_went_to_another_worker_is_no_longer_shown(
@@ -130,7 +131,7 @@ async def test_what_went_to_another_worker_is_no_longer_shown(
     families = ("cx_metric_value", "cx_partition_lag", "cx_watermark_delay_seconds", "cx_final_delay_seconds")
     values = [reply(number, segment=f"s{number % 20}") for number in range(400)]
     async with running(Worker(given)) as (first, _):
-        await until(first.is_ready)
+        await eventually(first.is_ready)
         send(deployment, [*values, later()])
 
         alone: set[str] = set()
@@ -144,7 +145,7 @@ async def test_what_went_to_another_worker_is_no_longer_shown(
             held = sum(samples[name] for name in shown(samples, "cx_assigned_partitions"))
             return len(slices) == 21 and len(shown(samples, "cx_partition_lag")) == held
 
-        await until(all_final)
+        await eventually(all_final)
         async with running(Worker(given)) as (second, _):
             lags = shown(dict.fromkeys(alone, 0), "cx_partition_lag")
 
@@ -160,4 +161,4 @@ async def test_what_went_to_another_worker_is_no_longer_shown(
                     and shown(dict.fromkeys(mine | theirs, 0), "cx_partition_lag") == lags
                 )
 
-            await until(shared)
+            await eventually(shared)

@@ -16,8 +16,9 @@ from stream.cli.demo_feed import Feeder, simulated
 from stream.cli.demo_stack import Stack
 from stream.cli.sending import Sender
 from tests.docs.pages import ROOT
-from tests.monitoring.prometheus import Prometheus, until
+from tests.monitoring.prometheus import Prometheus
 from tests.monitoring.queries import filled, queries
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

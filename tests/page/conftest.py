@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from importlib import resources
 from itertools import chain
@@ -19,12 +18,11 @@ from stream.cli.demo_feed import Feeder, simulated
 from stream.cli.demo_stack import Stack
 from stream.cli.sending import Sender
 from tests.conftest import without
+from tests.waiting import until
 
 AXE = Path(__file__).parent / "vendor" / "axe.js"
 # Two hours and a quarter of the simulated day: the first incident's alert fires at 09:27 and resolves at 10:42.
 EVENTS = 7_500
-# Event time over wall time: what comes all at once is published once, and has no history.
-SPEED = 600
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     # Chromium's own errands: here nobody answers them.
@@ -35,21 +33,12 @@ FLAGS = (
 expect.set_options(timeout=60_000)  # a machine may be busy; what comes is waited for and no longer
 
 
-def until(ready: Callable[[], Any], what: str, seconds: float = 90) -> Any:
-    """What ``ready`` gives, once it gives something."""
-    deadline = time.monotonic() + seconds
-    while not (found := ready()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-    return found
-
-
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Stack]:
     """The stack of ``make demo``, fed with some hours of customers, with an alert that goes on firing."""
     rules = resources.files("stream.cli").joinpath("demo.yml").read_text(encoding="utf-8")
     with Stack(rules, page=True) as stack:
-        feeder = Feeder(Sender({"bootstrap.servers": stack.bootstrap}), simulated(1, EVENTS), SPEED)
+        feeder = Feeder(Sender({"bootstrap.servers": stack.bootstrap}), simulated(1, EVENTS), None)
         feeder.start()
         try:
             with httpx.Client(base_url=stack.page_url, timeout=20) as api:
@@ -59,13 +48,13 @@ def demo() -> Iterator[Stack]:
                     stack.watch()
                     return bool(feeder.done and api.get("/v1/alerts").json().get("alerts"))
 
-                until(alerts, "no alert fires", seconds=240)
+                until("an alert fires", alerts, 240)
 
                 def history() -> bool:  # the page asks for it once, when it is opened
                     found = api.get("/v1/series", params={"metric": "csat", "window": "1h"}).json()
-                    return len(found.get("points", ())) > 1
+                    return len(found.get("points", ())) > 10
 
-                until(history, "there is no history", seconds=120)
+                until("there is a history", history, 120)
             yield stack
         finally:
             feeder.stop()

@@ -16,7 +16,8 @@ from playwright.sync_api import Page, expect
 from stream.cli.demo_stack import Stack
 from tests.api.conftest import KEYS, OPERATE, Server, settings_of
 from tests.docs.pages import ROOT
-from tests.page.conftest import View, until
+from tests.page.conftest import View
+from tests.waiting import until
 
 Look = Callable[..., View]
 VIEWS = ("overview", "journey", "alerts", "customers", "rules")
@@ -28,8 +29,8 @@ pytestmark = [pytest.mark.timeout(420)]
 def first_customer(demo: Stack) -> str:
     """Whom it would cost most to lose."""
     found = until(
+        "a customer is ranked",
         lambda: httpx.get(f"{demo.page_url}/v1/customers?n=1").json().get("customers"),
-        "no customer is ranked",
     )
     return str(found[0]["customer_id"])
 
@@ -122,7 +123,7 @@ def test_an_alert_is_silenced_with_a_reason(demo: Stack, look: Look) -> None:
     page.get_by_label("Why").fill("being looked at")
     page.get_by_role("button", name="Silence", exact=True).click()
     silences = until(
-        lambda: httpx.get(f"{demo.page_url}/v1/silences").json().get("silences"), "the silence is not there"
+        "the silence is there", lambda: httpx.get(f"{demo.page_url}/v1/silences").json().get("silences")
     )
     assert (silences[0]["author"], silences[0]["comment"]) == ("Eva", "being looked at")
 
@@ -203,7 +204,7 @@ def too_wide(page: Page) -> bool:
 def test_a_phone_is_wide_enough(demo: Stack, look: Look, view: str) -> None:
     """Nothing sticks out at 360 pixels."""
     page = look(demo.page_url, width=360, height=740).open(view)
-    until(lambda: not page.get_by_text("Reading…").count(), "it goes on reading")
+    until("it has done with reading", lambda: not page.get_by_text("Reading…").count())
     assert not too_wide(page)
 
 

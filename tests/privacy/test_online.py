@@ -10,9 +10,10 @@ import pytest
 from stream import topics
 from stream.brokers import admin
 from tests.conftest import in_thread
-from tests.e2e.harness import PARTITIONS, Deployment, until
+from tests.e2e.harness import PARTITIONS, Deployment
 from tests.e2e.records import send
 from tests.privacy.erased import RULES, customers, cx, in_redis, world
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

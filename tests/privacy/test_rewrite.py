@@ -11,7 +11,7 @@ from stream import topics
 from stream.privacy import erasing
 from stream.privacy.broker import Broker
 from stream.settings import Settings
-from tests.e2e.harness import Deployment, until
+from tests.e2e.harness import Deployment
 from tests.e2e.records import ToSend, send
 from tests.privacy.erased import (
     COMMENT,
@@ -25,6 +25,7 @@ from tests.privacy.erased import (
     on_disk,
     world,
 )
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path

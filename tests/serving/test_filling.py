@@ -14,13 +14,15 @@ from agents.filling import Filling
 
 async def test_a_fill_broken_off_while_it_connects_closes_its_consumer() -> None:
     """Redis goes away again, or the partition does, while no broker has answered yet."""
-    asked = asyncio.Event()
+    asked, left = asyncio.Event(), asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.set()
         while await reader.read(1_000):
             pass
         writer.close()
+        await writer.wait_closed()
+        left.set()
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -44,3 +46,4 @@ async def test_a_fill_broken_off_while_it_connects_closes_its_consumer() -> None
         with suppress(asyncio.CancelledError):
             await fill
         assert [consumer._closed for consumer in consumers] == [True]
+        await left.wait()

@@ -17,7 +17,8 @@ from stream import topics
 from stream.serving import ReadModel, Telemetry
 from stream.serving.reader import Point, Reader, ReadModelAway
 from tests.serving.conftest import RedisProcess
-from tests.serving.test_readmodel import running, until, written
+from tests.serving.test_readmodel import running, written
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -238,13 +239,13 @@ async def test_what_redis_does_not_have_is_filled_once(redis_process: RedisProce
             if len(filled) == 1:
                 with redis_process.client() as client:
                     client.flushall()
-                await until(lambda: model.filler._losses > 1)
+                await eventually(lambda: model.filler._losses > 1)
             model.offer_profile(f"c{partition}", 1_000, profile("c", 1.0), 1.0, "EUR")
 
         model.filler.fill = fill
         model.filler.hold([0, 1])
         with redis_process.client() as client:
-            await until(lambda: client.hlen("cx:readmodel:filled") == 2)
+            await eventually(lambda: client.hlen("cx:readmodel:filled") == 2)
             assert filled[0] == 0
             assert sorted(filled) == [0, 0, 1]
             assert client.hlen(topics.REDIS_CUSTOMERS) == 2
@@ -256,7 +257,7 @@ async def test_what_redis_does_not_have_is_filled_once(redis_process: RedisProce
 
         model.filler.fill = note
         model.filler.hold([0, 1, 2])
-        await until(lambda: again == [2])
+        await eventually(lambda: again == [2])
 
 
 async def test_partitions_are_filled_at_the_same_time(redis_process: RedisProcess) -> None:
@@ -272,6 +273,6 @@ async def test_partitions_are_filled_at_the_same_time(redis_process: RedisProces
         model.filler.fill = fill
         model.filler.hold([0, 1, 2])
         with redis_process.client() as client:
-            await until(lambda: sorted(client.hkeys("cx:readmodel:filled")) == [b"0", b"2"])
+            await eventually(lambda: sorted(client.hkeys("cx:readmodel:filled")) == [b"0", b"2"])
             model.filler.hold([1, 3, 4])
-            await until(lambda: client.hlen("cx:readmodel:filled") == 5)
+            await eventually(lambda: client.hlen("cx:readmodel:filled") == 5)

@@ -16,9 +16,10 @@ from stream import topics
 from stream.serving import ReadModel, Telemetry
 from stream.serving.reader import BlockingReader
 from stream.serving.readmodel_scripts import REDIS_ALERTS_VERSIONS
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from tests.serving.conftest import RedisProcess
 
@@ -44,17 +45,9 @@ async def running(server: RedisProcess, **options: float) -> AsyncIterator[ReadM
         await model.stop()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
-    """Wait for a condition, not for a time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.02)
-
-
 async def written(model: ReadModel) -> None:
     """Wait until all that was offered is in Redis."""
-    await until(lambda: model.waiting == 0 and model.ready_check()[0])
+    await eventually(lambda: model.waiting == 0 and model.ready_check()[0])
 
 
 async def test_newest_metrics_of_a_slice_reach_redis(redis_process: RedisProcess) -> None:
@@ -165,7 +158,7 @@ async def test_kill_and_restart_brings_everything_back(
         await written(model)
         redis_process.kill()
         model.offer_metrics("{}", 1_000, True, metric(7))
-        await until(lambda: not model.ready_check()[0])
+        await eventually(lambda: not model.ready_check()[0])
         ok, reason = model.ready_check()
         assert not ok
         assert str(redis_process.port) in reason
@@ -189,7 +182,7 @@ async def test_an_unnoticed_restart_is_noticed_by_its_run_id(redis_process: Redi
         redis_process.kill()
         redis_process.start()
         reader = BlockingReader(redis_process.url)
-        await until(lambda: reader.metrics() == {"{}": {"value": 1}})
+        await eventually(lambda: reader.metrics() == {"{}": {"value": 1}})
 
 
 async def test_flushall_is_repaired(redis_process: RedisProcess) -> None:
@@ -202,7 +195,7 @@ async def test_flushall_is_repaired(redis_process: RedisProcess) -> None:
         with redis_process.client() as client:
             client.flushall()
         reader = BlockingReader(redis_process.url)
-        await until(lambda: reader.metrics() == {"{}": {"value": 1}})
+        await eventually(lambda: reader.metrics() == {"{}": {"value": 1}})
         await written(model)
         assert [one["id"] for one in reader.recent_alerts().alerts] == ["a", "b"]
         assert reader.active_alerts() == {}
@@ -220,7 +213,7 @@ async def test_a_paused_redis_is_reported_and_caught_up(redis_process: RedisProc
             for number in range(10_000):
                 model.offer_metrics("{}", 2_000 + number, True, metric(number))
             assert time.perf_counter() - began < 0.5
-            await until(lambda: not model.ready_check()[0])
+            await eventually(lambda: not model.ready_check()[0])
             assert "no answer in time" in model.ready_check()[1]
         finally:
             redis_process.process.send_signal(signal.SIGCONT)
@@ -247,10 +240,10 @@ async def test_redis_that_refuses_is_a_reason_not_a_traceback(
     with redis_process.client() as client:
         client.config_set("requirepass", "s3cret")
     async with running(redis_process) as model:
-        await until(lambda: "uthentication" in model.ready_check()[1])
+        await eventually(lambda: "uthentication" in model.ready_check()[1])
     model = ReadModel(redis_process.url.replace("//", "//:wr0ng@"), Telemetry(), interval=0.02)
     await model.start()
-    await until(lambda: "nvalid" in model.ready_check()[1] or "WRONGPASS" in model.ready_check()[1])
+    await eventually(lambda: "nvalid" in model.ready_check()[1] or "WRONGPASS" in model.ready_check()[1])
     assert "wr0ng" not in model.ready_check()[1]
     await model.stop()
     assert "wr0ng" not in caplog.text
@@ -264,7 +257,7 @@ async def test_refused_writes_are_one_line_and_one_reason(
         client.set(topics.REDIS_METRICS, "somebody else's")
         async with running(redis_process) as model:
             model.offer_metrics("{}", 1_000, True, b"a secret")
-            await until(lambda: "WRONGTYPE" in model.ready_check()[1])
+            await eventually(lambda: "WRONGTYPE" in model.ready_check()[1])
             await asyncio.sleep(0.5)
             assert not model.ready_check()[0]
             client.delete(topics.REDIS_METRICS)

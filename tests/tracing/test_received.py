@@ -13,9 +13,10 @@ import pytest
 from stream import topics
 from tests.api.conftest import INGEST, KEYS, READ, ServeProcess, bearer
 from tests.delivery.receivers import hook
-from tests.e2e.harness import Deployment, until
+from tests.e2e.harness import Deployment
 from tests.e2e.records import read
 from tests.tracing.collector import Collector
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
