@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 #: On the way, values of a slice lie this far apart at least (milliseconds).
 STEP_MS = 300_000
-#: They are at most this share of all that was computed on the way, or these few, and never more than these many.
-SHARE, FEW, MANY = 0.1, 20, 2_000
+#: They are at most this share of all that was worked out on the way, of which ten cost as much as telling one; or
+#: these few, and never more than these many.
+SHARE, FEW, MANY = 0.02, 50, 2_000
 _LONGEST_MS = 2**42  # a hundred years: slices too many for even one value each on the way
 
 
@@ -25,7 +26,7 @@ class Final:
         as_of_ms: the instant (epoch milliseconds).
         sums: of each window.
         controls: of each experiment the sums of the control.
-        corrected: the earliest pane that counted late data since the value published before; None: none did.
+        corrected: the earliest pane that counted late data in what closes at once, up to here; None: none did.
     """
 
     as_of_ms: int
@@ -62,7 +63,7 @@ class Finals:
             self._thin()
 
     def corrected(self, slice_key: str) -> int | None:
-        """The earliest pane with late data of what is not published yet."""
+        """The earliest pane that counted late data so far; None: none did."""
         before = self._newest.get(slice_key)
         return None if before is None else before.corrected
 
