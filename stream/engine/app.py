@@ -44,7 +44,7 @@ class BatchApp(faust.App):
         hot_topics: topics whose records are handed to agents as :class:`~stream.engine.batch.Batch`.
         merged_topics: of the hot topics those that a handler merges, and keeps records of one back while it waits
             for another. Half of ``max_inflight_records`` is theirs, in equal shares of their partitions, so that
-            there is always room for what is waited for.
+            there is always room for what is waited for; of each at least a record may be out.
         max_inflight_records: fetched and not yet acknowledged records at most, over all partitions (one
             more batch may be out): the bound on memory when an agent is slow.
         max_batch_records: records of one partition in one batch at most.

@@ -141,7 +141,8 @@ class BatchConsumer(driver.Consumer):
         self.fetched_at: dict[Partition, float] = {}
         #: Partitions with records taken from the fetcher and not yet handed out.
         self.taken: frozenset[tuple[str, int]] = frozenset()
-        #: Of each partition of a merged topic, so many records are out at most.
+        #: So many records are out at most, and of each partition of a merged topic.
+        self._most = self._batch_app.max_inflight_records
         self._share = 0
         self.last_commit_at = monotonic()
         #: Offsets of partitions committed so far.
@@ -200,7 +201,7 @@ class BatchConsumer(driver.Consumer):
             self.in_flight.add(batch, now)
             self.taken -= {tp}
             self.fetched_at[Partition(*tp)] = now
-            if self.in_flight.records >= self._batch_app.max_inflight_records:
+            if self.in_flight.records >= self._most:
                 self._room.clear()
             # Faust drops what lies before the last offset it saw or committed. After the log was truncated
             # or made anew that would be everything, for good.
@@ -238,7 +239,7 @@ class BatchConsumer(driver.Consumer):
             return
         if (
             self.in_flight.ack(batch, monotonic())
-            and self.in_flight.records < self._batch_app.max_inflight_records
+            and self.in_flight.records < self._most
         ):
             self._room.set()
 
@@ -302,7 +303,8 @@ class BatchConsumer(driver.Consumer):
         self.stop_flow()
         self.in_flight.forget()
         merged = sum(tp.topic in self._batch_app.merged_topics for tp in assigned)
-        self._share = max(1, self._batch_app.max_inflight_records // (2 * max(1, merged)))
+        self._most = max(self._batch_app.max_inflight_records, 2 * merged)
+        self._share = self._most // (2 * max(1, merged))
         self.fetched_at.clear()
         self._room.set()
         self._batch_app.reopen_lanes()
