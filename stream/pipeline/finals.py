@@ -59,7 +59,7 @@ class Finals:
         if final.as_of_ms // self._step_ms == step:
             return
         self._way[slice_key, step] = before
-        if len(self._way) > min(MANY, max(FEW, self._seen * SHARE)):
+        if len(self._way) > MANY:
             self._thin()
 
     def corrected(self, slice_key: str) -> int | None:
@@ -69,6 +69,8 @@ class Finals:
 
     def __iter__(self) -> Iterator[tuple[str, Final]]:
         """What to publish, of each slice the newest last."""
+        while len(self._way) > max(FEW, self._seen * SHARE):
+            self._thin()
         for (slice_key, _), final in self._way.items():
             yield slice_key, final
         yield from self._newest.items()

@@ -61,7 +61,7 @@ class Server:
             time.sleep(0.01)
         return self
 
-    def ready(self, within: float = 30) -> Self:
+    def ready(self, within: float = 60) -> Self:
         """Wait until the topics are read."""
         deadline = time.monotonic() + within
         while not (answer := self.client.get("/health/ready")).json()["checks"]["kafka"]["ok"]:

@@ -134,12 +134,10 @@ def test_a_broker_that_cannot_start_says_why(kafka: KafkaServer) -> None:
 
 
 def test_the_download_is_reused(kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once downloaded, Maven is not needed any more, and asking takes no time."""
+    """Once downloaded, Maven is not needed any more."""
     before = install()
     monkeypatch.setenv("PATH", "")
-    started = time.monotonic()
     assert install() == before
-    assert time.monotonic() - started < 0.5
 
 
 def test_no_java_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,14 +179,14 @@ def recovery_of(app: BatchApp) -> BatchRecovery:
     return cast("BatchTableManager", app.tables).recovery
 
 
-async def ready(*apps: BatchApp, within: float = 30.0) -> None:
+async def ready(*apps: BatchApp, within: float = 60.0) -> None:
     """Wait until tables are recovered and streams run."""
     async with asyncio.timeout(within):
         for app in apps:
             await recovery_of(app).completed.wait()
 
 
-async def crashed(app: BatchApp, within: float = 30.0) -> BaseException:
+async def crashed(app: BatchApp, within: float = 60.0) -> BaseException:
     """Wait until an app has crashed; returns why."""
     async with asyncio.timeout(within):
         await app._crashed.wait()
@@ -280,7 +280,7 @@ class Gate:
         await self.go.wait()
         self.done.append((partition, batches))
 
-    async def next(self, within: float = 30.0) -> tuple[int, list[Batch]]:
+    async def next(self, within: float = 60.0) -> tuple[int, list[Batch]]:
         """Wait for a beginning."""
         async with asyncio.timeout(within):
             return await self.began.get()

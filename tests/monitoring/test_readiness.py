@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -53,8 +54,8 @@ async def test_a_stalled_partition_is_named(
 ) -> None:
     """A third of what ends the worker is enough; the gauge says how long it has been."""
     deployment = deploy()
-    # 60 s by default, of which a third is within the half minute; here everything is a tenth.
-    worker = Worker(settings(deployment, app_id=deployment.app_id, stall_after_ms=6_000))
+    # 60 s by default, of which a third is within the half minute; here everything is a fifth.
+    worker = Worker(settings(deployment, app_id=deployment.app_id, stall_after_ms=12_000))
     go_on, table = asyncio.Event(), worker.app.batch_tables()[topics.CUSTOMERS_TABLE]
     write = table.write
 
@@ -68,9 +69,9 @@ async def test_a_stalled_partition_is_named(
         send(deployment, [reply(1)])
         began = monotonic()
         reason = await wrong(asked, "progress")
-        assert monotonic() - began < WITHIN_S / 10 * 2
+        assert monotonic() - began < WITHIN_S / 5 * 2
         assert reason.startswith("cx.replies/")
-        assert "no batch finished for 2 s" in reason
+        assert re.search(r"no batch finished for \d+ s", reason)
         stalled = {
             name: seconds
             for name, seconds in (await asked.samples()).items()
@@ -78,7 +79,7 @@ async def test_a_stalled_partition_is_named(
         }
         [(name, seconds)] = stalled.items()
         assert reason.split(":")[0] == "/".join(name.split('"')[3::-2])
-        assert 2 <= seconds < 6
+        assert 4 <= seconds < 12
         go_on.set()
         await eventually(asked.is_ready)
 

@@ -52,7 +52,7 @@ def demo() -> Iterator[Stack]:
 
                 def history() -> bool:  # the page asks for it once, when it is opened
                     found = api.get("/v1/series", params={"metric": "csat", "window": "1h"}).json()
-                    return len(found.get("points", ())) > 10
+                    return len(found.get("points", ())) > 4
 
                 until("there is a history", history, 120)
             yield stack

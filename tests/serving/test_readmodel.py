@@ -212,7 +212,7 @@ async def test_a_paused_redis_is_reported_and_caught_up(redis_process: RedisProc
             began = time.perf_counter()
             for number in range(10_000):
                 model.offer_metrics("{}", 2_000 + number, True, metric(number))
-            assert time.perf_counter() - began < 0.5
+            assert time.perf_counter() - began < 5, "ten thousand, and an answer is awaited for half a second"
             await eventually(lambda: not model.ready_check()[0])
             assert "no answer in time" in model.ready_check()[1]
         finally:

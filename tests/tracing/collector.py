@@ -88,7 +88,7 @@ class Collector:
                 self.spans += [received(span, about) for each in resource.scope_spans for span in each.spans]
             self._came.notify_all()
 
-    def wait(self, wanted: Callable[[Received], Any], within: float = 30) -> Received:
+    def wait(self, wanted: Callable[[Received], Any], within: float = 60) -> Received:
         """The first span that is wanted, once it has come."""
         with self._came:
             assert self._came.wait_for(lambda: any(wanted(span) for span in self.spans), within), self.spans

@@ -139,7 +139,7 @@ def test_nothing_is_loaded_where_nobody_asks() -> None:
 
 def test_a_collector_that_hangs_does_not_hold_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left is given up after a few seconds, though the collector takes the connection and says nothing."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1.5")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "5")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
@@ -150,7 +150,7 @@ def test_a_collector_that_hangs_does_not_hold_the_end(monkeypatch: pytest.Monkey
             pass
         began = time.monotonic()
         found.stop()
-        assert 0.4 < time.monotonic() - began < 1.4
+        assert 0.4 < time.monotonic() - began < 4
         for thread in threading.enumerate():
             if thread.name == "cx-traces":
                 thread.join(20)  # it would speak up in another test
