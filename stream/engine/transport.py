@@ -237,10 +237,7 @@ class BatchConsumer(driver.Consumer):
     def _on_ack(self, batch: Batch) -> None:
         if batch.generation != self.app.consumer_generation_id:
             return
-        if (
-            self.in_flight.ack(batch, monotonic())
-            and self.in_flight.records < self._most
-        ):
+        if self.in_flight.ack(batch, monotonic()) and self.in_flight.records < self._most:
             self._room.set()
 
     def ack(self, message: Message) -> bool:
